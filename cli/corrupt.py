@@ -29,25 +29,29 @@ if TYPE_CHECKING:
     from freqfast.progress import Progress
 
 
+Out = Annotated[
+    list[Path],
+    option(
+        "DIR|FILE",
+        "The folder to write, where one begun with the same settings is completed; or a contact sheet of one image "
+        "(.png, .svg, .pdf); or both.",
+        "-o",
+        "--out",
+    ),
+]
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="The test set: cifar10 (found as by `freqfast run`), photos, or the path of CIFAR-10 or of a tree of "
+        "images; write ./cifar10 for a folder of that name.",
+    ),
+]
+
+
 def corrupt(
-    out: Annotated[
-        list[Path],
-        option(
-            "DIR|FILE",
-            "The folder to write, where one begun with the same settings is completed; or a contact sheet of one image "
-            "(.png, .svg, .pdf); or both.",
-            "-o",
-            "--out",
-        ),
-    ],
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SOURCE",
-            help="The test set: cifar10 (found as by `freqfast run`), photos, or the path of CIFAR-10 or of an "
-            "image-folder tree; write ./cifar10 for a folder of that name.",
-        ),
-    ] = "cifar10",
+    out: Out,
+    source: Source = "cifar10",
     corruptions: Corruptions = None,
     parameters: Parameters = "auto",
     severity: Annotated[
@@ -88,10 +92,8 @@ def corrupt(
         check_folder(path, source)
 
     from freqfast.corruptions import SEVERITIES, find_table
-    from freqfast.corruptions.registry import check_names
 
     choice = Choice.parse(corruptions, frost_dir)
-    check_names(choice.names or ())
     severities = tuple(severity or SEVERITIES)
     test = TestSet(source, limit, labels, skip_bad, (resize, crop, interpolation))
     left = "; the same call goes on from the last whole file" if folders else ""

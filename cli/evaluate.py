@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from freqfast.cli.command import complete_run
+from freqfast.cli.command import complete_run, option
 from freqfast.cli.errors import print_error
 from freqfast.cli.evaluation_report import present
 from freqfast.cli.files import FORMATS, check_data, check_exists, check_output, write
@@ -35,30 +35,53 @@ from freqfast.cli.output import progress_bar, say, typed_command
 if TYPE_CHECKING:
     from freqfast.robustness import CellSource, CorruptionResult
 
+_FORMATS = ("json", "csv", *FORMATS)
 _FOR_RESULTS = {"models", "baseline", "out", "as_json", "force"}
+
+
+Words = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="MODEL",
+        autocompletion=complete_run,
+        help=f"{KINDS} Or results (-o FILE.json) to report on: one, or those of all shards.",
+    ),
+]
+Corrupted = Annotated[
+    str | None,
+    option(
+        f"PATH|{PUBLISHED}",
+        "Images that are stored corrupted: a folder of labels.npy and <corruption>.npy, a tree of image files as "
+        f"ImageNet-C's, the published CIFAR-10-C.tar, or {PUBLISHED} (2.7 GiB, downloaded once). By default the test "
+        "images are corrupted on the fly.",
+    ),
+]
+Baseline = Annotated[
+    str | None,
+    option(
+        "MODEL|FILE.json",
+        "Compare with another network on the same images (a foreign one in a .toml file), or with its result.",
+    ),
+]
+Out = Annotated[
+    list[Path] | None,
+    option(
+        "FILE",
+        "Write the outcome of every image (.json), a row for each cell (.csv), or a figure of accuracy by severity "
+        "(.png, .svg, .pdf); may be repeated.",
+        "-o",
+        "--out",
+    ),
+]
+Shard = Annotated[str | None, option("I/N", "Evaluate the I-th of N parts into -o, for a job array.")]
 
 
 @partial(takes_network, listed=True)
 def evaluate(
     context: typer.Context,
-    models: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="MODEL",
-            autocompletion=complete_run,
-            help=f"{KINDS} Or results (-o FILE.json) to report on: one, or those of all shards.",
-        ),
-    ],
+    models: Words,
     network: NetworkOptions,
-    corrupted: Annotated[
-        str | None,
-        typer.Option(
-            metavar=f"PATH|{PUBLISHED}",
-            help="Images that are stored corrupted: a folder of labels.npy and <corruption>.npy, a tree of image files "
-            f"as ImageNet-C's, the published CIFAR-10-C.tar, or {PUBLISHED} (2.7 GiB, downloaded once). By default the "
-            "test images are corrupted on the fly.",
-        ),
-    ] = None,
+    corrupted: Corrupted = None,
     data: TestData = None,
     corruptions: Corruptions = None,
     parameters: Parameters = "auto",
@@ -67,26 +90,9 @@ def evaluate(
     frost_dir: FrostDir = None,
     labels: Labels = None,
     skip_bad: SkipBad = False,
-    baseline: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL|FILE.json",
-            help="Compare with another network on the same images (a foreign one in a .toml file), or with its result.",
-        ),
-    ] = None,
-    out: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "-o",
-            "--out",
-            metavar="FILE",
-            help="Write the outcome of every image (.json), a row for each cell (.csv), or a figure of accuracy by "
-            "severity (.png, .svg, .pdf); may be repeated.",
-        ),
-    ] = None,
-    shard: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Evaluate the I-th of N parts into -o, for a job array.")
-    ] = None,
+    baseline: Baseline = None,
+    out: Out = None,
+    shard: Shard = None,
     as_json: AsJson = False,
     force: Force = False,
 ) -> None:
@@ -99,35 +105,19 @@ def evaluate(
         freqfast evaluate net.toml --baseline zoo:baseline-w32 -o result.json
         freqfast evaluate runs/first --corrupted cifar10c --corruptions c-bar
     """
+    reads = [*models, baseline, network.weights, network.class_list, data, corrupted, labels]
     if is_result(models[0]):
         refuse(context, f"{models[0]} is a result, which is reported on", context.params.keys() - _FOR_RESULTS)
-        if baseline is not None and not is_result(baseline):
-            raise ValueError(f"{models[0]} is a result, so --baseline {baseline} must be one too (-o FILE.json)")
-        for model in models:
-            check_exists(model, "a result file (-o FILE.json)")
-    else:
-        _check_words(context, models, corrupted, baseline, shard, out)
-        check_data(data)
-    part = _parse_shard(shard)
-    reads = [*models, baseline, network.weights, network.class_list, data, corrupted, labels]
-    for path in out or ():
-        check_output(path, ("json", "csv", *FORMATS), reads, force, models[0])
-        if path.name == "evaluation.json" and (Path(path).parent / "recipe.toml").exists():
-            refuse(context, f"{path} is the record of a run, of its own normalisation", {"mean", "std"})
-
-    if is_result(models[0]):
-        from freqfast.robustness import CorruptionResult
-
-        result = CorruptionResult.merge([(path, CorruptionResult.load(path)) for path in models])
-        rival = None if baseline is None else CorruptionResult.load(baseline)
-        present(result, rival, baseline or "", None, out or (), as_json)
+        _report(models, baseline, out or (), reads, as_json, force)
         return
-
-    from freqfast.corruptions.registry import check_names
-
-    choice = Choice.parse(corruptions, frost_dir)
-    if corrupted is None:
-        check_names(choice.names or ())
+    _check_words(context, models, corrupted, baseline, shard, out)
+    check_data(data)
+    part = _parse_shard(shard)
+    for path in out or ():
+        check_output(path, _FORMATS, reads, force, models[0])
+        if path.name == "evaluation.json" and (path.parent / "recipe.toml").exists():
+            refuse(context, f"{path} is the record of a run, of its own normalisation", {"mean", "std"})
+    choice = Choice.parse(corruptions, frost_dir, makes=corrupted is None)
     test = TestSet(data, limit, labels, skip_bad, network.scaling)
     with interruptible("interrupted; no results are kept"), progress_bar() as progress:
         from freqfast.models.parts import find_parts
@@ -149,15 +139,37 @@ def evaluate(
         if rival is not None:
             _check_same(images, rival, str(baseline))
         result, *others = evaluate_source(classifiers, images, part, progress, command=typed_command())
-    if shard is not None:
-        write(out[0], result.save)  # type: ignore[index]
-        say(f"{out[0]}: shard {shard}, {len(result.outcomes)} cells; put all together with `freqfast evaluate FILE...`")  # type: ignore[index]
+    if shard is not None and out:
+        write(out[0], result.save)
+        say(f"{out[0]}: shard {shard}, {len(result.outcomes)} cells; put all together with `freqfast evaluate FILE...`")
     else:
         rival, called = (others[0], networks[1].name) if others else (rival, baseline or "")
         present(result, rival, called, choice, out or (), as_json)
     parts = {each.name: find_parts(each.module) for each in networks if each.spec is None}
     for note in notes + [f"{name} has {found}" for name, found in parts.items() if found]:
         print_error(note)
+
+
+def _report(
+    results: Sequence[str],
+    baseline: str | None,
+    out: Sequence[Path],
+    reads: Sequence[object],
+    as_json: bool,
+    force: bool,
+) -> None:
+    """Report on result files, those of all shards together."""
+    if baseline is not None and not is_result(baseline):
+        raise ValueError(f"{results[0]} is a result, so --baseline {baseline} must be one too (-o FILE.json)")
+    for path in results:
+        check_exists(path, "a result file (-o FILE.json)")
+    for file in out:
+        check_output(file, _FORMATS, reads, force)
+
+    from freqfast.robustness import CorruptionResult
+
+    result = CorruptionResult.merge([(path, CorruptionResult.load(path)) for path in results])
+    present(result, None if baseline is None else CorruptionResult.load(baseline), baseline or "", None, out, as_json)
 
 
 def is_result(text: str) -> bool:

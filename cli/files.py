@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "svg", "pdf")
 """Of figures, as their names end."""
+_SPLITS = ("train", "test", "valid", "val", "validation")  # folders of images in a data set's
 
 
 def check_exists(path: str | Path, kind: str) -> None:
@@ -44,7 +45,9 @@ def check_folder(path: Path, reads: str | Path | None = None) -> None:
         raise NotADirectoryError(f"{path} cannot be made, since {above} is no folder; choose another path")
     if not os.access(above, os.W_OK | os.X_OK):
         raise PermissionError(f"folder {above} cannot be written to; choose another path")
-    if reads is not None and of_user(reads).resolve() in (path.resolve(), *path.resolve().parents):
+    place, target = of_user(reads or os.devnull).resolve(), path.resolve()
+    folders = [place / split for split in _SPLITS if (place / split).is_dir()] or [place]
+    if target == place or any(folder in (target, *target.parents) for folder in folders):
         raise FileExistsError(f"{path} lies in {reads}, which is read; choose another path")
 
 

@@ -1,5 +1,6 @@
 """`freqfast finetune`."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,52 +22,57 @@ if TYPE_CHECKING:
     from freqfast.models.network import Network
     from freqfast.progress import Progress
     from freqfast.robustness import CorruptionResult
+    from freqfast.runs.recipe import Recipe
 
 _DEFAULTS = ("robust", "robust_photographs")  # the second for images as large as ImageNet-C's
 _MEASURED = 1000
 _UNUSED = {"data", "model", "model_options", "image_size", "holdout", "test_images"}  # of a recipe
 
 
+Out = Annotated[
+    Path,
+    option(
+        "FILE.safetensors",
+        "The file to write: a model file if MODEL is freqfast's own, else a state dict, with FILE.toml beside it.",
+        "-o",
+        "--out",
+    ),
+]
+RecipeName = Annotated[
+    str | None,
+    option(
+        "RECIPE",
+        "Recipe whose schedule and callbacks are used: a name, or package.module:recipe. By default robust, or "
+        "robust_photographs for images of at least 112 pixels a side.",
+        "--recipe",
+        autocompletion=complete_recipe,
+    ),
+]
+TrainingData = Annotated[
+    str | None,
+    option(
+        "PATH",
+        "As for `evaluate`; by default the run's, then FREQFAST_DATA, then the cache. With --pretrained, or --resize "
+        "and --crop, a folder of train/ and val/ may hold images of any number and size.",
+    ),
+]
+Keep = Annotated[float, option("X", "Share of the old weights in the average that is written, below 1.", min=0)]
+Measure = Annotated[
+    bool,
+    typer.Option("--evaluate", help=f"Measure both networks under corruption, on {_MEASURED:,} test images at most."),
+]
+
+
 @takes_network
 def finetune(
     model: Model,
     network: NetworkOptions,
-    out: Annotated[
-        Path,
-        option(
-            "FILE.safetensors",
-            "The file to write: a model file if MODEL is freqfast's own, else a state dict, with FILE.toml beside it.",
-            "-o",
-            "--out",
-        ),
-    ],
-    recipe: Annotated[
-        str | None,
-        option(
-            "RECIPE",
-            "Recipe whose schedule and callbacks are used: a name, or package.module:recipe. By default robust, or "
-            "robust_photographs for images of at least 112 pixels a side.",
-            autocompletion=complete_recipe,
-        ),
-    ] = None,
-    data: Annotated[
-        str | None,
-        option(
-            "PATH",
-            "As for `evaluate`; by default the run's, then FREQFAST_DATA, then the cache. With --pretrained, or "
-            "--resize and --crop, a folder of train/ and val/ may hold images of any number and size.",
-        ),
-    ] = None,
-    keep: Annotated[
-        float, option("X", "Share of the old weights in the average that is written, below 1.", min=0)
-    ] = 0.3,
+    out: Out,
+    recipe: RecipeName = None,
+    data: TrainingData = None,
+    keep: Keep = 0.3,
     settings: Settings = None,
-    measure: Annotated[
-        bool,
-        typer.Option(
-            "--evaluate", help=f"Measure both networks under corruption, on the first {_MEASURED:,} test images."
-        ),
-    ] = False,
+    measure: Measure = False,
     as_json: AsJson = False,
     force: Force = False,
 ) -> None:
@@ -80,16 +86,8 @@ def finetune(
         freqfast finetune timm:resnet18 --pretrained --data images -o new.safetensors
     """
     from freqfast.corruptions import find_table
-    from freqfast.runs.recipe import apply_overrides
-    from freqfast.runs.registry import load_recipe
 
-    changes = parse_settings(settings or [])
-    if unused := [key for key in changes if key.partition(".")[0] in _UNUSED]:
-        raise ValueError(
-            f"--set {unused[0]} changes nothing here: the network is MODEL, the images are --data, and nothing is held "
-            "out or evaluated; leave it out"
-        )
-    recipes = {name: apply_overrides(load_recipe(name), changes) for name in ((recipe,) if recipe else _DEFAULTS)}
+    recipes = _load_recipes(recipe, settings or ())
     if keep >= 1:
         raise ValueError(f"--keep {keep:g} leaves nothing of the training; give less than 1")
     reads = [model, data, network.weights, network.class_list]
@@ -103,9 +101,7 @@ def finetune(
         for each in recipes.values():
             build_callbacks(each)
 
-        from freqfast.models.file import write_model
-        from freqfast.models.sources import write_network
-        from freqfast.models.state_dicts import require_savable, save_state
+        from freqfast.models.state_dicts import require_savable
 
         source = network.load(model)
         require_savable(source.module.state_dict())
@@ -117,12 +113,9 @@ def finetune(
         name = recipe or _DEFAULTS[are_large]
         chosen = recipes[name]
         tuned = fine_tune(source, chosen, images, keep, network.device, progress, say)
-        if tuned.spec is not None:
-            write(out, lambda path: write_model(path, tuned))
-        else:
+        if source.spec is None:
             tuned = replace(tuned, weights=out, classes=tuned.classes or images.classes, data=data or source.data)
-            write(out, lambda path: save_state(path, tuned.module))
-            write(described, lambda path: write_network(path, tuned))
+        _store(tuned, out, described)
         results = _judge(source, replace(tuned, name=str(described)), images, network, progress) if measure else ()
     kept = f", with {100 * keep:g} % of the old weights" if keep else ""
     budget = f"epochs: {chosen.epochs}, images: {len(images.train):,}"
@@ -131,14 +124,40 @@ def finetune(
         say(f"written: {described}, which names it to every command")
     if results:
         present(results[0], results[1], source.name, None, (), as_json)
-    elif as_json:
-        print_json({"model": str(described), "recipe": name, "epochs": chosen.epochs, "images": len(images.train)})
-    if results:
         return
+    if as_json:
+        print_json({"model": str(described), "recipe": name, "epochs": chosen.epochs, "images": len(images.train)})
     where = ("--data", data) if data else ()
     is_whole = not any((network.weights, network.mean, network.pretrained, *network.scaling))
     against = ("--baseline", model) if is_whole else ()
     say(f"measure it: {command_text('evaluate', described, *where, *against)}")
+
+
+def _load_recipes(recipe: str | None, settings: Sequence[str]) -> "dict[str, Recipe]":
+    """The recipe that is named, else those for small and large images, with what is set."""
+    from freqfast.runs.recipe import apply_overrides
+    from freqfast.runs.registry import load_recipe
+
+    changes = parse_settings(settings)
+    if unused := [key for key in changes if key.partition(".")[0] in _UNUSED]:
+        raise ValueError(
+            f"--set {unused[0]} changes nothing here: the network is MODEL, the images are --data, and nothing is held "
+            "out or evaluated; leave it out"
+        )
+    return {name: apply_overrides(load_recipe(name), changes) for name in ((recipe,) if recipe else _DEFAULTS)}
+
+
+def _store(network: "Network", out: Path, described: Path) -> None:
+    """Write a model file, or a state dict and the file that describes it."""
+    from freqfast.models.file import write_model
+    from freqfast.models.sources import write_network
+    from freqfast.models.state_dicts import save_state
+
+    if network.spec is not None:
+        write(out, lambda path: write_model(path, network))
+        return
+    write(out, lambda path: save_state(path, network.module))
+    write(described, lambda path: write_network(path, network))
 
 
 def _judge(

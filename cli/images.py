@@ -110,14 +110,17 @@ class Choice(NamedTuple):
     names: tuple[str, ...] | None
 
     @classmethod
-    def parse(cls, text: str | None, frost_dir: Path | None = None) -> "Choice":
-        """What `--corruptions` says; photographs that nothing needs are refused."""
+    def parse(cls, text: str | None, frost_dir: Path | None = None, makes: bool = True) -> "Choice":
+        """What `--corruptions` says; refuses photographs that nothing needs, and unknown corruptions to make."""
         from freqfast.corruptions import SETS
+        from freqfast.corruptions.registry import check_names
 
         names = None if text is None or text in _SETS else tuple(name.strip() for name in text.split(","))
         found = cls(_SETS.get(text or ""), names)
         if frost_dir is not None and "frost" not in (names or SETS[found.benchmark or "c"]):
             raise ValueError("frost is not among the corruptions; leave out --frost-dir")
+        if makes:
+            check_names(names or ())
         return found
 
     def runnable(self, table: Table | None = None, frost_dir: Path | None = None) -> tuple[tuple[str, ...], list[str]]:

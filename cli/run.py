@@ -34,35 +34,41 @@ if TYPE_CHECKING:
 
 _FEW_EPOCHS = 2  # of a trial, whose evaluation takes longer than its training
 _FEW_IMAGES = 100  # with which it does not
+_HINT = f"so short a run takes longer to evaluate than to train; --set test_images={_FEW_IMAGES} shortens that"
+
+
+RecipeName = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RECIPE",
+        autocompletion=complete_recipe,
+        help="A recipe's name (`freqfast recipes` lists them), or package.module:recipe. Not needed with --resume.",
+    ),
+]
+Out = Annotated[
+    Path | None, option("PATH", "The run directory, which must not exist; by default one in runs/.", "-o", "--out")
+]
+Resume = Annotated[
+    Path | None,
+    option("RUN", "Go on with an unfinished run, where it stopped.", "--resume", autocompletion=complete_run),
+]
+SaveEpochs = Annotated[
+    int | None,
+    option("N", "Epochs between checkpoints; by default 1, or more if saving would take over 1 % of the time.", min=1),
+]
 
 
 def run(
-    recipe: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="RECIPE",
-            autocompletion=complete_recipe,
-            help="A recipe's name (`freqfast recipes` lists them), or package.module:recipe. Not needed with --resume.",
-        ),
-    ] = None,
+    recipe: RecipeName = None,
     data: Data = None,
-    out: Annotated[
-        Path | None, option("PATH", "The run directory, which must not exist; by default one in runs/.", "-o", "--out")
-    ] = None,
-    resume: Annotated[
-        Path | None, option("RUN", "Go on with an unfinished run, where it stopped.", autocompletion=complete_run)
-    ] = None,
+    out: Out = None,
+    resume: Resume = None,
     epochs: Annotated[int | None, option("N", "Epochs of training.")] = None,
     seed: Annotated[int | None, option("N", "Seed of all random numbers.")] = None,
     device: TrainingDevice = None,
     settings: Settings = None,
     without: Annotated[list[str] | None, option("CALLBACK", "Leave a callback out; may be repeated.")] = None,
-    save_epochs: Annotated[
-        int | None,
-        option(
-            "N", "Epochs between checkpoints; by default 1, or more if saving would take over 1 % of the time.", min=1
-        ),
-    ] = None,
+    save_epochs: SaveEpochs = None,
     save_minutes: Annotated[float, option("X", "Minutes between checkpoints within an epoch.", min=0)] = 10,
     as_json: AsJson = False,
 ) -> None:
@@ -81,38 +87,16 @@ def run(
         freqfast run --resume runs/plain
     """
     from freqfast.runs.directory import RunDirectory
-    from freqfast.runs.recipe import apply_overrides
-    from freqfast.runs.registry import load_recipe
 
     changes = parse_settings(settings or [])
     for key, value in (("epochs", epochs), ("seed", seed)):
         if value is not None and changes.setdefault(key, value) != value:
             raise ValueError(f"--{key} {value} and --set {key}={changes[key]} contradict each other; leave one out")
-    if resume is not None:
-        if changes or without or out is not None:
-            raise ValueError(f"--resume goes on with {resume} as it was started; leave --out, --set and the like out")
-        out, chosen = resume, RunDirectory(resume).read_recipe()
-        if recipe is not None and recipe != chosen.name:
-            raise ValueError(f"{resume} is a run of {chosen.name!r}, not of {recipe!r}; leave the recipe out")
-    else:
-        if recipe is None:
-            raise ValueError("name a recipe (`freqfast recipes` lists them), or a run to go on with by --resume")
-        chosen = apply_overrides(_leave_out(load_recipe(recipe), without or ()), changes)
-        if out is None:
-            if has_several_ranks():
-                raise ValueError("several processes need one run directory; name it by --out")
-            # To the microsecond, since a loop may start several at once.
-            out = Path("runs") / f"{Path(chosen.name).name.replace(':', '.')}-{datetime.now():%Y%m%d-%H%M%S-%f}"
-        elif out.exists():
-            hint = f"; to go on with it use `{resume_command(out)}`" if RunDirectory(out).is_started else ""
-            raise FileExistsError(f"{out} exists already; choose another --out or remove it{hint}")
-
+    out, chosen = _find(recipe, resume, out, changes, without or ())
     check_data(data)
     check_folder(out)
     finished = RunDirectory(out).is_finished
-    is_trial = resume is None and chosen.epochs <= _FEW_EPOCHS and not 0 < chosen.test_images <= _FEW_IMAGES
-    hint = f"so short a run takes longer to evaluate than to train; --set test_images={_FEW_IMAGES} shortens that"
-    hints = [hint][:is_trial]
+    hints = [_HINT] if resume is None and _is_trial(chosen) else []
 
     def log(line: str) -> None:
         say(line)
@@ -133,18 +117,9 @@ def run(
         policy = CheckpointPolicy(minutes=save_minutes)
         if save_epochs is not None:  # who names a number of epochs gets it, whatever it costs
             policy = CheckpointPolicy(epochs=save_epochs, minutes=save_minutes, share=1)
-        run_recipe(
-            chosen,
-            out,
-            data,
-            device,
-            progress,
-            resume=resume is not None,
-            policy=policy,
-            stop=stop,
-            command=typed_command(),
-            log=log,
-        )
+        is_resumed, command = resume is not None, typed_command()
+        how = {"resume": is_resumed, "policy": policy, "stop": stop, "command": command, "log": log}
+        run_recipe(chosen, out, data, device, progress, **how)  # type: ignore[arg-type]
     if finished:
         say(f"{out} is finished already")
     console.print(run_table(RunDirectory(out)))
@@ -155,6 +130,39 @@ def run(
         print_json({"run": str(out), **plain(RunDirectory(out).read_report())})
         return
     _print_next(out)
+
+
+def _find(
+    recipe: str | None, resume: Path | None, out: Path | None, changes: dict[str, Any], without: Sequence[str]
+) -> "tuple[Path, Recipe]":
+    """The run directory and the recipe: of a run that goes on, or of a new one."""
+    from freqfast.runs.directory import RunDirectory
+    from freqfast.runs.recipe import apply_overrides
+    from freqfast.runs.registry import load_recipe
+
+    if resume is not None:
+        if changes or without or out is not None:
+            raise ValueError(f"--resume goes on with {resume} as it was started; leave --out, --set and the like out")
+        chosen = RunDirectory(resume).read_recipe()
+        if recipe is not None and recipe != chosen.name:
+            raise ValueError(f"{resume} is a run of {chosen.name!r}, not of {recipe!r}; leave the recipe out")
+        return resume, chosen
+    if recipe is None:
+        raise ValueError("name a recipe (`freqfast recipes` lists them), or a run to go on with by --resume")
+    chosen = apply_overrides(_leave_out(load_recipe(recipe), without), changes)
+    if out is None:
+        if has_several_ranks():
+            raise ValueError("several processes need one run directory; name it by --out")
+        # To the microsecond, since a loop may start several at once.
+        out = Path("runs") / f"{Path(chosen.name).name.replace(':', '.')}-{datetime.now():%Y%m%d-%H%M%S-%f}"
+    elif out.exists():
+        hint = f"; to go on with it use `{resume_command(out)}`" if RunDirectory(out).is_started else ""
+        raise FileExistsError(f"{out} exists already; choose another --out or remove it{hint}")
+    return out, chosen
+
+
+def _is_trial(recipe: "Recipe") -> bool:
+    return recipe.epochs <= _FEW_EPOCHS and not 0 < recipe.test_images <= _FEW_IMAGES
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:

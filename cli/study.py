@@ -12,7 +12,7 @@ from freqfast.cli.command import option
 from freqfast.cli.errors import one_line, print_error
 from freqfast.cli.files import check_data, check_exists, check_folder, check_output, save_figure, write
 from freqfast.cli.interrupts import long_command
-from freqfast.cli.options import AsJson, refuse
+from freqfast.cli.options import AsJson, Data, TrainingDevice, refuse
 from freqfast.cli.output import console, print_json, progress_bar, say
 from rich.text import Text
 
@@ -25,53 +25,61 @@ if TYPE_CHECKING:
 _SHORT_KEYS = {"gpus": "gpus_per_node", "cpus": "cpus_per_task"}
 
 
+Out = Annotated[
+    Path | None,
+    option("PATH", "The study's folder, continued where it exists; by default runs/STUDY.", "-o", "--out"),
+]
+Modules = Annotated[
+    list[str] | None, option("NAME", "Import this module, whose recipes the study names as NAME:RECIPE.", "--module")
+]
+Arms = Annotated[list[str] | None, option("NAME", "Run this arm only; may be repeated.", "--arm")]
+Seeds = Annotated[list[int] | None, option("N", "Run this seed only; may be repeated.", "--seed")]
+Jobs = Annotated[int, option("N", "Runs at a time on this machine; several need the extra `cluster`.", min=1)]
+Threads = Annotated[int | None, option("N", "Threads of each new run; by default the cores shared out.", min=1)]
+Slurm = Annotated[
+    list[str] | None,
+    option("KEY=VALUE,...", "Run as a Slurm job array, as in partition=gpu,gpus=1,time=240 (minutes)."),
+]
+Repeat = Annotated[
+    bool, typer.Option("--repeat", help="Also run here what the result file has from elsewhere, and compare.")
+]
+TableAlone = Annotated[
+    bool,
+    typer.Option(
+        "--table", help="Run nothing; show what is finished, and write the folder's results.json and figures anew."
+    ),
+]
+Against = Annotated[str | None, option("NAME", "Print differences to this arm, instead of to the baseline.")]
+Comparisons = Annotated[int, option("N", "Print intervals so wide that N of them hold at once (Bonferroni).", min=1)]
+Results = Annotated[
+    Path | None,
+    option(
+        "FILE.json",
+        "A result file to continue: its runs count as finished, new ones are added. By default STUDY.results.json "
+        "beside the study file, which is only read.",
+    ),
+]
+
+
 def study(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="STUDY.toml", help="The study: arms, seeds, settings.")],
-    out: Annotated[
-        Path | None,
-        option("PATH", "The study's folder, continued where it exists; by default runs/STUDY.", "-o", "--out"),
-    ] = None,
-    module: Annotated[
-        list[str] | None, option("NAME", "Import this module, whose recipes the study names as NAME:RECIPE.")
-    ] = None,
-    data: Annotated[Path | None, option("PATH", "Where CIFAR-10 is, as for `freqfast run`.")] = None,
-    arm: Annotated[list[str] | None, option("NAME", "Run this arm only; may be repeated.")] = None,
-    seed: Annotated[list[int] | None, option("N", "Run this seed only; may be repeated.")] = None,
-    jobs: Annotated[int, option("N", "Runs at a time on this machine; several need the extra `cluster`.", min=1)] = 1,
-    threads: Annotated[
-        int | None, option("N", "Threads of each new run; by default the cores shared out.", min=1)
-    ] = None,
-    device: Annotated[
-        str | None, option("NAME", "Where to train; by default a GPU for each run in turn, if there are any.")
-    ] = None,
-    slurm: Annotated[
-        list[str] | None,
-        option("KEY=VALUE,...", "Run as a Slurm job array, as in partition=gpu,gpus=1,time=240 (minutes)."),
-    ] = None,
-    repeat: Annotated[
-        bool, typer.Option("--repeat", help="Also run here what the result file has from elsewhere, and compare.")
-    ] = False,
-    table: Annotated[
-        bool,
-        typer.Option(
-            "--table", help="Run nothing; show what is finished, and write the folder's results.json and figures anew."
-        ),
-    ] = False,
+    out: Out = None,
+    module: Modules = None,
+    data: Data = None,
+    arms: Arms = None,
+    seeds: Seeds = None,
+    jobs: Jobs = 1,
+    threads: Threads = None,
+    device: TrainingDevice = None,
+    slurm: Slurm = None,
+    repeat: Repeat = False,
+    table: TableAlone = False,
     as_json: AsJson = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
-    against: Annotated[str | None, option("NAME", "Print differences to this arm, instead of to the baseline.")] = None,
-    comparisons: Annotated[
-        int, option("N", "Print intervals so wide that N of them hold at once (Bonferroni).", min=1)
-    ] = 1,
-    results: Annotated[
-        Path | None,
-        option(
-            "FILE.json",
-            "A result file to continue: its runs count as finished, new ones are added. By default "
-            "STUDY.results.json beside the study file, which is only read.",
-        ),
-    ] = None,
+    against: Against = None,
+    comparisons: Comparisons = 1,
+    results: Results = None,
 ) -> None:
     """Train every arm of a study under every seed, except finished runs, and compare the arms in one table.
 
@@ -83,22 +91,17 @@ def study(
         freqfast study low.toml --table --markdown
         freqfast study low.toml --slurm partition=gpu,gpus=1,time=240
     """
-    from freqfast.runs.directory import RunDirectory
-
     check_exists(file, "a study file (.toml)")
     if slurm:
         refuse(context, "Slurm itself says how many runs go on at a time", {"jobs"})
     if table:
-        options = {"data", "arm", "seed", "jobs", "threads", "device", "slurm", "repeat"}
+        options = {"data", "arms", "seeds", "jobs", "threads", "device", "slurm", "repeat"}
         refuse(context, "--table runs nothing, and shows all that is finished", options)
     out = out or Path("runs") / file.stem
     if results is not None:
         check_output(results, (), [file, data], force=True)  # it is continued
     check_data(data)
-    if RunDirectory(out).is_started:
-        raise FileExistsError(f"{out} is the directory of a run; choose another --out")
-    if not table or (out.exists() and not out.is_dir()):  # a table is printed also where nothing can be written
-        check_folder(out)
+    _check_folder(out, table)
 
     from freqfast.study import gather, load_study, merge, published_path, read_results, run_study
 
@@ -108,35 +111,22 @@ def study(
         raise FileNotFoundError(
             f"nothing has been run: there is neither {out} nor {kept}; name the study's folder with --out"
         )
-    asked = {run.name for run in plan.runs(arm or (), seed or ())}  # refuses names that the study has not
+    which = {"arms": arms or (), "seeds": seeds or ()}
+    asked = {run.name for run in plan.runs(arms or (), seeds or ())}  # refuses names that the study has not
     if against:
         plan.runs([against])
     published = read_results(kept) if kept.exists() else ()
     errors = {}
     if not table:
-        parameters = parse_slurm(slurm) if slurm else None
-        known = merge(published, gather(plan, out)).finished  # by the rows that the table will have
+        where: dict[str, Any] = {"data_path": data, "device": device, "jobs": jobs, "threads": threads}
+        where["slurm"] = parse_slurm(slurm) if slurm else None
+        skip = () if repeat else merge(published, gather(plan, out)).finished  # by the rows that the table will have
         with long_command(out, "the same command goes on", has_children=True) as stop, progress_bar() as progress:
-            errors = run_study(
-                plan,
-                out,
-                arms=arm or (),
-                seeds=seed or (),
-                skip=() if repeat else known,
-                data_path=data,
-                device=device,
-                jobs=jobs,
-                threads=threads,
-                slurm=parameters,
-                progress=progress,
-                ended=_print_end,
-                stop=stop,
-                log=lambda line: print(one_line(line), file=sys.stderr),
-            )
-    local = gather(plan, out)
+            told = {"progress": progress, "ended": _print_end, "stop": stop, "log": _print_log}
+            errors = run_study(plan, out, skip=skip, **which, **where, **told)  # type: ignore[arg-type]
     if kept.exists():
         published = read_results(kept)  # again: others may have added to it in the meantime
-    found = merge(published, local)
+    found = merge(published, gather(plan, out))
     found = replace(found, failures={**errors, **found.failures})
     try:
         written = _write(found, out, results)
@@ -151,6 +141,20 @@ def study(
     if failed and not table:
         print_error(f"{len(failed)} of the runs failed: {', '.join(failed)}")
         raise typer.Exit(1)
+
+
+def _check_folder(out: Path, table: bool) -> None:
+    """Refuse a folder that cannot be the study's; a table is printed also where nothing can be written."""
+    from freqfast.runs.directory import RunDirectory
+
+    if RunDirectory(out).is_started:
+        raise FileExistsError(f"{out} is the directory of a run; choose another --out")
+    if not table or (out.exists() and not out.is_dir()):
+        check_folder(out)
+
+
+def _print_log(line: str) -> None:
+    print(one_line(line), file=sys.stderr)
 
 
 def parse_slurm(texts: Sequence[str]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def files(place):
         ("results", "old.json", "is what the command reads"),
         ("results", "run/evaluation.json", "is a file of the run run"),
         ("corrupt", "tree/test/wide/figure.png", "is in what the command reads"),
-        ("corrupt", "tree/new", "tree/new lies in tree, which is read"),
+        ("corrupt", "tree/test/new", "tree/test/new lies in tree, which is read"),
         ("corrupt", "there.png", "exists already"),
         ("quality", "run/analysis/quality.json", "is a file of the run run"),
         ("quality", "there.png", "exists already"),
