@@ -3,6 +3,7 @@ from . import callbacks as callbacks
 from . import compute as compute
 from . import corruptions as corruptions
 from . import data as data
+from . import integrations as integrations
 from . import methods as methods
 from . import models as models
 from . import report as report

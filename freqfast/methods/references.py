@@ -78,7 +78,7 @@ class AugMix(ViewsMethod):
         self, criterion: Callable[[Tensor, Any], Tensor], loss: Tensor, outputs: Sequence[Tensor], labels: Any
     ) -> Tensor:
         """Add the divergence to the loss of the images themselves."""
-        if outputs[0][0].numel() < 2 or labels.is_floating_point():
+        if outputs[0][0].numel() < 2 or (isinstance(labels, Tensor) and labels.is_floating_point()):
             raise ValueError("jsd compares probabilities of classes, of images with one label each; else pass jsd=0")
         return loss + self.jsd * jensen_shannon(outputs)
 

@@ -56,6 +56,11 @@ class Methods:
         self._by_place = sorted(methods, key=lambda method: method.place)
         self._normalisation = (0.0, 1.0) if mean is None else (mean, std)
 
+    @property
+    def passes_per_image(self) -> int:
+        """Number of forward passes per image in training."""
+        return 1 + sum(method.views for method in self.methods)
+
     def start(self) -> None:
         """Prepare for the first step, once weights and states are loaded."""
         for method in self.methods:
@@ -72,7 +77,7 @@ class Methods:
         if not self.model.training:
             return criterion(outputs, labels)
         views: Any = next((method for method in self.methods if method.views), None)
-        own, *others = outputs.chunk(1 + views.views) if views else [outputs]
+        own, *others = outputs.chunk(self.passes_per_image) if views else [outputs]
         loss = criterion(own, labels)
         if views:
             loss = views.combine(criterion, loss, [own, *map(at_least_float32, others)], labels)

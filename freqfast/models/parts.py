@@ -23,6 +23,9 @@ from freqfast.spectral.surgery import unwrap
 
 _REFERENCE, _, _EXPONENT = EQUALIZER_BUFFERS
 
+PART_NAMES = {"log_gain", *EQUALIZER_BUFFERS, *LOW_PASS_BUFFERS.values()}
+"""Last parts of the names that parts have in a state dict."""
+
 
 @dataclass(frozen=True)
 class Modulation:
