@@ -15,6 +15,7 @@ from freqfast.cli.images import PUBLISHED, Choice, TestSet, choose_among, corrup
 from freqfast.cli.interrupts import interruptible
 from freqfast.cli.options import (
     KINDS,
+    SELDOM,
     AsJson,
     Corruptions,
     CorruptionSeed,
@@ -73,7 +74,7 @@ Out = Annotated[
         "--out",
     ),
 ]
-Shard = Annotated[str | None, option("I/N", "Evaluate the I-th of N parts into -o, for a job array.")]
+Shard = Annotated[str | None, option("I/N", "Evaluate the I-th of N parts into -o, for a job array.", **SELDOM)]
 
 
 @partial(takes_network, listed=True)

@@ -26,6 +26,8 @@ _HIDDEN = (
     "`freqfast evaluate -h` lists."
 )
 
+SELDOM: dict[str, Any] = {"rich_help_panel": "Seldom needed"}
+
 Model = Annotated[str, typer.Argument(metavar="MODEL", help=KINDS, autocompletion=complete_run)]
 TestData = Annotated[
     str | None,
@@ -40,8 +42,12 @@ Data = Annotated[
     option("PATH", "CIFAR-10, or a folder of train/CLASS and test/CLASS; by default FREQFAST_DATA, then the cache."),
 ]
 Limit = Annotated[int | None, option("N", "Test images to use, from the first on; by default all.", min=1)]
-Labels = Annotated[Path | None, option("FILE", "List of the images' classes, one image per line: NAME CLASS.")]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that are no images, and say how many.")]
+Labels = Annotated[
+    Path | None, option("FILE", "List of the images' classes, one image per line: NAME CLASS.", **SELDOM)
+]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out files that are no images, and say how many.", **SELDOM)
+]
 Resize = Annotated[int | None, option("N", "Scale the shorter side to N pixels.", min=1)]
 Crop = Annotated[int | None, option("N", "Cut N x N pixels out of the middle.", min=1)]
 # As `freqfast.preprocessing.Interpolation`, whose import takes longer.
@@ -64,10 +70,13 @@ Parameters = Annotated[
         "NAME",
         "The published parameters of the corruptions for cifar10, tiny-imagenet or imagenet; auto: the first for "
         "shorter sides below 48 pixels, the second below 112, else the third.",
+        **SELDOM,
     ),
 ]
-CorruptionSeed = Annotated[int, option("N", "Seed of the corruptions.")]
-FrostDir = Annotated[Path | None, option("PATH", "Folder of the frost photographs, if `frost` is not installed.")]
+CorruptionSeed = Annotated[int, option("N", "Seed of the corruptions.", **SELDOM)]
+FrostDir = Annotated[
+    Path | None, option("PATH", "Folder of the frost photographs, if `frost` is not installed.", **SELDOM)
+]
 Settings = Annotated[
     list[str] | None,
     option(
