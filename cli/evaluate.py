@@ -128,7 +128,7 @@ def evaluate(
         rival = CorruptionResult.load(baseline) if baseline is not None and is_result(baseline) else None
         networks = [network.load(models[0])]
         if baseline is not None and rival is None:
-            networks.append(NetworkOptions().load(baseline))
+            networks.append(NetworkOptions().load(baseline, is_baseline=True))
         classifiers = [network.classifier(each) for each in networks]
         test = replace(test, data=data or networks[0].data)
         if corrupted is None:

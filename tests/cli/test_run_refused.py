@@ -25,7 +25,7 @@ LOW = ("run", "resnet18_cifar10.proportion_low", "--set", "batch_size=16", "--se
         (("--seed", "0", "--seed", "1"), "--seed was given twice, and takes one value; leave one out"),
         (("--device", "abacus"), "device 'abacus' is not available here"),
         (("--data", "absent"), "absent does not exist; name an archive or a folder of images"),
-        (("--save-epochs", "0"), "--save-epochs"),
+        (("--save-minutes", "-1"), "--save-minutes"),
         (("--set", "model.kernel_size=3.5"), "width and kernel_size must be whole numbers"),
         (("--data", "."), ". holds no data set"),
     ],

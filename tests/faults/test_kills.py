@@ -21,7 +21,7 @@ from tests.support.tiny import TINY, outcome
 pytestmark = pytest.mark.faults
 KILLS = 50
 SETTINGS = ("model.width=8", "batch_size=512", "test_images=1", "precision='float32'", "epochs=2")
-COMMAND = ("run", "quickstart", "--device", "cpu", "--save-epochs", 1, "--save-minutes", 0)
+COMMAND = ("run", "quickstart", "--device", "cpu", "--save-minutes", 0)
 COMMAND += tuple(word for setting in SETTINGS for word in ("--set", setting))
 
 
