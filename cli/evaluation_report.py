@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from freqfast.cli.errors import print_error
+from freqfast.cli.errors import one_line, print_error
 from freqfast.cli.files import save_figure, write
 from freqfast.cli.images import Choice
 from freqfast.cli.output import CleanTable, accuracy_text, console, interval_text, percent, say
@@ -99,7 +99,7 @@ def _print(result: "CorruptionResult", comparison: "Comparison | None", choice: 
         return
     asked = _asked(result, choice)
     if result.accuracy:
-        say(Text(_verdict(result), style="bold"))
+        say(Text(one_line(_verdict(result) + _against(comparison)), style="bold"))
     say(_conditions(result))
     console.print(corruption_table(result.accuracy))
     for line in _result_lines(result, asked):
@@ -123,6 +123,15 @@ def _verdict(result: "CorruptionResult") -> str:
     change = f"loses {100 * lost:.0f} points" if lost >= 0 else f"gains {-100 * lost:.0f} points"
     told = ", ".join(f"{name.replace('_', ' ')} {100 * (accuracy[name] - result.clean):+.0f}" for name in worst)
     return f"{change} under corruption; worst: {told}"
+
+
+def _against(comparison: "Comparison | None") -> str:
+    """The difference to the baseline under corruption, added to the sentence."""
+    if comparison is None:
+        return ""
+    means = [found for name, found in comparison.differences.items() if name != "clean"]  # the widest known first
+    told = f"{100 * means[0].value:+.1f} points (95 %: {interval_text(means[0].interval, _SIGNED)})" if means else "-"
+    return f"; against {comparison.baseline}: {told}"
 
 
 def _conditions(result: "CorruptionResult") -> str:

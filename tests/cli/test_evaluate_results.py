@@ -78,6 +78,7 @@ def test_a_comparison_in_words_and_pictures(accepted, checkpoint, rival, full, p
     result = accepted(*words, "-o", "cells.csv")
     lines = result.out.splitlines()
     assert f"against {rival}:" in lines
+    assert f"; against {rival}: " in lines[0]
     for mean in ("mean15", "mean7", "mean19"):
         assert any(line.startswith(f"{mean}: ") and " % (95 %: " in line for line in lines)
         assert any(line.startswith(f"  {mean}: ") and " points (95 %: " in line for line in lines)
