@@ -66,8 +66,8 @@ def check_output(
         reads: What the command reads: names of models, files and folders, None for what is not given. It never replaces
             one of these, nor a file in one of these folders, unless it is a run's.
         force: Whether another file that is there may be replaced.
-        record_of: The model whose run's own record (spectra, evaluation) the command may write; a run's other files
-            are never replaced.
+        record_of: The model whose run's own evaluation the command may replace, or spectra, if they are missing; a
+            run's other files are never replaced.
     """
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; name a file")
@@ -112,7 +112,8 @@ def _keep_records(path: Path, target: Path, record_of: str | None) -> None:
         if not run.is_started or target not in {*vars(run).values(), *run.analysis("x").parent.glob("*.json")}:
             continue
         own = None if record_of is None else find_run(record_of)
-        if target not in (run.spectra, run.evaluation) or own is None or not own.path.samefile(folder):
+        may_write = target == run.evaluation or (target == run.spectra and not target.exists())
+        if not may_write or own is None or not own.path.samefile(folder):
             raise FileExistsError(f"{path} is a file of the run {folder.name}; choose another path")
 
 

@@ -63,7 +63,7 @@ def spectra(
         if source.weights is not None:
             provenance["sha256"] = file_sha256(source.weights)
         measured = measure_layers(source.module, names, Bands.equal_area(bands), points, provenance, progress)
-    measured = _with_record(measured, run.spectra, source.module, out.resolve() == run.spectra.resolve())
+    measured = _with_record(measured, run.spectra, source.module)
     write(out, lambda path: write_spectra(path, measured))
     if as_json:
         by_band = [dict(zip(each.bands.names, each.proportion.tolist(), strict=True)) for each in measured]
@@ -80,11 +80,8 @@ def spectra(
     say(f'open it: xarray.open_dataset("{out}", group="entry/spectra", engine="h5netcdf")')
 
 
-def _with_record(measured: "list[Spectra]", record: Path, model: "nn.Module", replaces: bool) -> "list[Spectra]":
-    """The layers with what their run recorded in training: provenance, target and history of the same spectra.
-
-    An export that is to replace the record must not lack any of that.
-    """
+def _with_record(measured: "list[Spectra]", record: Path, model: "nn.Module") -> "list[Spectra]":
+    """The layers with what their run recorded in training: provenance, target and history of the same spectra."""
     from freqfast.spectra import are_spectra_of
     from freqfast.spectra.h5 import read_spectra
 
@@ -104,6 +101,4 @@ def _with_record(measured: "list[Spectra]", record: Path, model: "nn.Module", re
         target, history = recorded.target if is_same else None, recorded.history if is_whole else None
         provenance = {**recorded.provenance, **one.provenance}
         layers.append(replace(one, target=target, history=history, provenance=provenance))
-    if replaces and (layers[0].target, layers[0].history) != (recorded.target, recorded.history):
-        raise ValueError(f"{record} would lose what the run recorded in training; choose another -o")
     return layers

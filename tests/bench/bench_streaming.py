@@ -66,11 +66,11 @@ def main():
         alone = peak_mib("-c", LOAD, network, weights)
         print(f"{args.model} alone: {alone:.0f} MiB", flush=True)
         judge = ("-m", "freqfast", "evaluate", network, "--weights", weights, *NORMALISATION)
-        evaluate = (*judge, "--corruptions", args.corruption)
+        evaluate = (*judge, "--corruptions", args.corruptions)
         for count in args.images:
             images, tree = (Path(folder) / f"{what}-{count}" for what in ("images", "tree"))
             make_images(images, count)
-            corrupt = ("-m", "freqfast", "corrupt", images, "-o", tree, "--tree", "--corruptions", args.corruption)
+            corrupt = ("-m", "freqfast", "corrupt", images, "-o", tree, "--tree", "--corruptions", args.corruptions)
             for what, command in {
                 "on the fly": (*evaluate, "--data", images, *VIEW),
                 "written as a tree": (*corrupt, *VIEW),

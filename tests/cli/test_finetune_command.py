@@ -9,7 +9,7 @@ import torch
 import freqfast.training  # noqa: F401 (now, since the import of fastai warns)
 from freqfast.models.file import read_model
 from freqfast.models.state_dicts import load_state
-from tests.support.finished import write_network, write_run
+from tests.support.finished import write_network
 from tests.support.trees import write_photograph
 
 QUICK = ("--data", "photos", "--set", "epochs=1", "--set", "batch_size=5120")
@@ -116,11 +116,3 @@ def test_a_network_that_no_file_of_weights_can_hold_is_refused_before_training(r
     )
     line = refused("finetune", "phases.py:net", *NORMALISATION, *QUICK, "-o", "robust.safetensors")
     assert "turn is no dense tensor of real numbers" in line
-
-
-def test_a_run_keeps_its_model(refused, place):
-    write_run(place / "run")
-    (place / "link.safetensors").symlink_to("run/model.safetensors")
-    for path in ("run/model.safetensors", "link.safetensors"):
-        line = refused("finetune", "run", "-o", path, "--data", "photos", "--force")
-        assert f"{path} is a file of the run run; choose another path" in line
