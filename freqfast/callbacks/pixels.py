@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from fastai.data.transforms import Normalize
 from fastai.learner import CastToTensor
@@ -45,4 +46,13 @@ class PixelCallback(PixelMethod, MethodCallback):
         loader = getattr(self.learn.dl, "dl", self.learn.dl)  # the one inside of a rank's DistributedDL
         transforms = getattr(getattr(loader, "after_batch", None), "fs", ())
         normalize = next((f for f in transforms if isinstance(f, Normalize)), None)
-        return (0.0, 1.0) if normalize is None else (normalize.mean, normalize.std)
+        values = (0.0, 1.0) if normalize is None else (normalize.mean, normalize.std)
+        if self.mean is not None and normalize is not None and not self._seen:
+            told = [torch.as_tensor(x).float().cpu().flatten().numpy() for x in values]
+            given: Any = (self.mean, self.std)
+            if not all(np.allclose(a, b, atol=1e-3) for a, b in zip(given, told, strict=True)):
+                raise ValueError(
+                    f"mean={list(given[0])} and std={list(given[1])} are not those of the DataLoaders' Normalize, "
+                    f"{told[0]} and {told[1]}; leave them out"
+                )
+        return values

@@ -10,6 +10,7 @@ from freqfast.spectral.bands import Bands
 from freqfast.spectral.decay import energy_outside
 from freqfast.spectral.modulation import SpectralConv2d, effective_weight
 from freqfast.spectral.spectrum import check_weight
+from freqfast.spectral.tensors import whole
 
 
 class SpectralDecay(OnLayer, Method):
@@ -51,5 +52,5 @@ class SpectralDecay(OnLayer, Method):
     def penalty(self) -> Tensor:
         """The energy outside the band, times the strength."""
         conv = self.conv
-        weight = conv.modulated_weight() if isinstance(conv, SpectralConv2d) else conv.weight
+        weight = conv.modulated_weight() if isinstance(conv, SpectralConv2d) else whole(conv.weight)
         return self.strength * energy_outside(weight, self.band, self.bands)

@@ -4,12 +4,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from torch import distributed, nn
+import torch
+from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 
 from freqfast.methods.base import Method, OnLayer
 from freqfast.records import Amount
 from freqfast.spectral.modulation import SpectralConv2d, apply_modulation
+from freqfast.spectral.tensors import whole
 
 
 class SpectralModulation(OnLayer, Method):
@@ -42,6 +44,10 @@ class SpectralModulation(OnLayer, Method):
     seed: int | None = None
     keep_power: bool = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._before: tuple[Tensor, ...] | None = ()  # weight and gains before a step; None once the gains have moved
+
     def attach(self, model: nn.Module, optimizer: Optimizer | None = None) -> None:
         """Turn the layer into a `SpectralConv2d`, whose gains join the optimizer, if there is one."""
         super().attach(model, optimizer)
@@ -60,6 +66,31 @@ class SpectralModulation(OnLayer, Method):
             )
         conv.sigma, conv.keep_power = self.sigma, self.keep_power
         conv.seed = conv.seed if self.seed is None else self.seed
+
+    def penalty(self) -> float:
+        """None; but what the first step of the optimizer is to change is noted."""
+        if self._before is not None:
+            self._before = self._values()
+        return 0.0
+
+    def step(self) -> None:
+        """Check at the first step that the optimizer has the gains, in case it existed before them.
+
+        Raises:
+            ValueError: If the step has changed the weight, but not gains that have a gradient.
+        """
+        if self._before:
+            weight, gain = (not torch.equal(old, new) for old, new in zip(self._before, self._values(), strict=True))
+            gradient = self.conv.log_gain.grad
+            if weight and not gain and gradient is not None and whole(gradient).any():
+                raise ValueError(
+                    "the optimizer has no gains of SpectralModulation; make it after the method is attached, or pass "
+                    "it as optimizer="
+                )
+            self._before = None if gain else ()
+
+    def _values(self) -> tuple[Tensor, ...]:
+        return tuple(whole(each.detach()).clone() for each in (self.conv.weight, self.conv.log_gain))
 
     def _uninstall(self, model: nn.Module) -> None:
         with suppress(ValueError):  # of another model, which has no such layer

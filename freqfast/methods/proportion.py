@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -13,6 +14,7 @@ from freqfast.methods.options import Positive
 from freqfast.spectral.bands import Bands, band_counts
 from freqfast.spectral.modulation import assign_effective_weight, effective_weight
 from freqfast.spectral.proportion import project_filters, project_onto_subspace, target_bands
+from freqfast.spectral.tensors import whole
 
 
 class FrequencyProportion(OnLayer, Method):
@@ -22,7 +24,7 @@ class FrequencyProportion(OnLayer, Method):
     largest. From then on, each filter is projected onto the closest filter of the same norm that has at least `purity`
     of its energy in its band or, with `rank`, that consists of its band's leading eigenvectors. With
     `SpectralModulation`, the proportion holds for the filters that the layer applies. A frozen layer stays bit for bit
-    as it is. After Jia, Bao and Ma (2019, arXiv:1911.12044).
+    as it is, unless momentum moves it. After Jia, Bao and Ma (2019, arXiv:1911.12044).
 
     Args:
         proportions: Share of the filters by band name, summing to 1, such as ``{"low": 0.75, "high": 0.25}``.
@@ -62,6 +64,7 @@ class FrequencyProportion(OnLayer, Method):
         self.proportions = dict(self.proportions)
         self.purity = 0.9 if self.purity is None and self.rank is None else self.purity
         self.assignment: Tensor | None = None
+        self._kept: Tensor | None = None  # the weight as it was projected, or frozen
 
     def attach(self, model: nn.Module, optimizer: Optimizer | None = None) -> None:
         """Assign the filters and project them, so that averages of weights can begin with them."""
@@ -85,13 +88,17 @@ class FrequencyProportion(OnLayer, Method):
         self.enforce()
 
     def enforce(self, assign: bool = False) -> None:
-        """Project the filters now, as after a change of the weights outside of a step; a frozen layer stays.
+        """Project the filters now, as after a change of the weights outside of a step.
 
-        With `assign`, the filters are assigned to bands anew, as needed to change `proportions` during a fit.
+        With `assign`, the filters are assigned to bands anew, as needed to change `proportions` during a fit. A frozen
+        layer stays, unless momentum has moved it since.
         """
         conv = self.conv
-        if not conv.weight.requires_grad:  # frozen: it is to stay as it is
-            return
+        if not conv.weight.requires_grad:
+            moved = self._kept is not None and not torch.equal(whole(conv.weight), self._kept)
+            if assign or self.assignment is None or not moved:
+                self._kept = whole(conv.weight.detach()).clone()
+                return
         weight = effective_weight(conv).cpu()  # the projection's many small steps would each keep a GPU waiting
         if assign or self.assignment is None:
             # Filters that are enforced already keep their bands, so a second fit keeps the assignment.
@@ -99,6 +106,7 @@ class FrequencyProportion(OnLayer, Method):
         if not weight.isfinite().all():  # diverged: a learning-rate finder or TerminateOnNaNCallback deals with it
             return
         assign_effective_weight(conv, self._projected(weight, self.assignment).to(conv.weight.device))
+        self._kept = whole(conv.weight.detach()).clone()
 
     def _projected(self, weight: Tensor, target: Mapping[str, float] | Tensor) -> Tensor:
         if self.rank is not None:

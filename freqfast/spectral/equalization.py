@@ -145,6 +145,8 @@ def _contrast(pixels: Tensor, log_gain: Callable[[Tensor], Tensor]) -> Tensor:
 @torch.no_grad()
 def _follow(level: Tensor, reference: Tensor, batches: Tensor) -> None:
     """Have a batch's log power densities ``(N, bins)`` join the reference."""
+    if reference.dtype != level.dtype:  # of a model in half precision, in which small changes would be lost
+        reference.data = reference.to(level.dtype)
     batches.add_(1)
     weight = (1 / batches).clamp(min=MOMENTUM).to(level.dtype)
     mean = level.mean(0)
@@ -152,7 +154,7 @@ def _follow(level: Tensor, reference: Tensor, batches: Tensor) -> None:
         parts = torch.cat([level.sum(0), level.new_tensor([len(level)])])
         distributed.all_reduce(parts)
         mean = parts[:-1] / parts[-1]
-    reference.add_(((mean - reference) * weight).to(reference.dtype))
+    reference.add_((mean - reference) * weight)
 
 
 def _equalize_input(conv: nn.Module, inputs: tuple) -> tuple:

@@ -6,6 +6,7 @@ it takes two small matrix products and no FFT.
 """
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +14,15 @@ from torch import Tensor, nn
 from torch._compile import _disable_dynamo
 
 from freqfast.spectral.spectrum import frequency_pairs
-from freqfast.spectral.surgery import find_conv, unwrap
-from freqfast.spectral.tensors import at_least_float32, check_not_negative, constant, full_precision, in_float64
+from freqfast.spectral.surgery import check_unwrapped, find_conv, unwrap
+from freqfast.spectral.tensors import (
+    at_least_float32,
+    check_not_negative,
+    constant,
+    full_precision,
+    in_float64,
+    whole,
+)
 
 
 @lru_cache(maxsize=64)
@@ -145,8 +153,9 @@ class SpectralConv2d(nn.Conv2d):
     def modulated_weight(self, perturbed: bool = False) -> Tensor:
         """Filters that the layer applies, ``(O, I, kH, kW)``, differentiable in weight and gains."""
         with full_precision(self.weight.device):
-            gain = self.log_gain + self._perturbation() if perturbed and self.sigma else self.log_gain
-            return _modulate(at_least_float32(self.weight), at_least_float32(gain)).to(self.weight.dtype)
+            weight, gain = whole(self.weight), whole(self.log_gain)
+            gain = gain + self._perturbation() if perturbed and self.sigma else gain
+            return _modulate(at_least_float32(weight), at_least_float32(gain)).to(self.weight.dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve, ``(N, I, H, W)`` to ``(N, O, H', W')``, with the modulated filters."""
@@ -185,12 +194,14 @@ def apply_modulation(
         The same model. In eval mode its outputs do not change until the gains are trained.
 
     Raises:
-        ValueError: As `SpectralConv2d`; or if the layer is not a plain convolution or shares its weight with another.
+        ValueError: As `SpectralConv2d`; or if the layer is not a plain convolution or shares its weight with another,
+            or the model is wrapped for several processes already, whose gains would differ.
 
     Examples:
         >>> type(apply_modulation(nn.Sequential(nn.Conv2d(3, 8, 3)))[0]).__name__
         'SpectralConv2d'
     """
+    check_unwrapped(model)
     name, conv = find_conv(model, layer)
     if isinstance(conv, SpectralConv2d):
         raise ValueError(f"layer {name!r} is modulated already; call bake_modulation first to start afresh")
@@ -260,7 +271,7 @@ def effective_weight(layer: nn.Conv2d) -> Tensor:
         raise TypeError(f"layer must be a torch.nn.Conv2d, got {type(layer).__name__}; pass a model's convolution")
     if isinstance(layer, SpectralConv2d):
         return layer.modulated_weight()
-    return layer.weight.detach().clone()
+    return whole(layer.weight.detach()).clone()
 
 
 @torch.no_grad()
@@ -269,10 +280,14 @@ def assign_effective_weight(layer: nn.Conv2d, target: Tensor) -> None:
 
     Filters that the convolution applies already keep their weight bit for bit.
     """
+    weight: Any = layer.weight
     if isinstance(layer, SpectralConv2d):
         changed = (target != effective_weight(layer)).flatten(1).any(1)[:, None, None, None]
-        inverse = _modulate(in_float64(target), -in_float64(layer.log_gain.detach()))
-        inverse = inverse.to(layer.weight.dtype).to(layer.weight.device)
-        layer.weight.copy_(torch.where(changed, inverse, layer.weight))
-    else:
-        layer.weight.copy_(target)
+        inverse = _modulate(in_float64(target), -in_float64(whole(layer.log_gain.detach())))
+        inverse = inverse.to(weight.dtype).to(weight.device)
+        target = torch.where(changed, inverse, whole(weight))
+    if whole(weight) is not weight:
+        from torch.distributed.tensor import distribute_tensor
+
+        target = distribute_tensor(target, weight.device_mesh, weight.placements)
+    weight.copy_(target)

@@ -27,9 +27,11 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 def check_unwrapped(model: nn.Module) -> None:
     """Raise a ValueError for a model that is wrapped for several processes, which would not learn of a change."""
-    kinds = [type(part).__name__ for part in (model, *model.parameters())]
-    if found := {"DistributedDataParallel", "FullyShardedDataParallel", "DTensor"} & set(kinds):
-        raise ValueError(f"the model is in {min(found)} already, which does not follow changes; attach before wrapping")
+    kind = type(model).__name__
+    if any(hasattr(parameter, "full_tensor") for parameter in unwrap(model).parameters()):
+        kind = "FullyShardedDataParallel"
+    if kind in ("DistributedDataParallel", "FullyShardedDataParallel"):
+        raise ValueError(f"the model is in {kind} already, which does not follow changes; attach before wrapping")
 
 
 def copy_model(model: nn.Module) -> nn.Module:

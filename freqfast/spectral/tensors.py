@@ -64,6 +64,11 @@ def in_float64(x: Tensor) -> Tensor:
     return (x.cpu() if x.device.type == "mps" else x).double()
 
 
+def whole(x: Tensor) -> Tensor:
+    """A tensor that is shared out among processes (FSDP2), gathered from all of them; any other as it is."""
+    return x.full_tensor() if hasattr(x, "full_tensor") else x
+
+
 def full_precision(device: torch.device) -> AbstractContextManager:
     """A context with autocast switched off, on devices that have autocast."""
     return torch.autocast(device.type, enabled=False) if _knows_autocast(device.type) else nullcontext()

@@ -1,10 +1,12 @@
 """The hard and the soft form of a proportion: filters in a subspace, and the penalty on what lies outside a band."""
 
 import inspect
+from functools import partial
 
 import pytest
 import torch
 from fastai.callback.training import GradientAccumulation
+from fastai.optimizer import SGD
 
 from freqfast.callbacks import FrequencyProportion, SpectralDecay, SpectralModulation
 from freqfast.spectral.decay import energy_outside
@@ -26,6 +28,20 @@ def test_filters_that_are_applied_lie_in_their_subspace_after_every_step(make_le
     spy = learners.StepSpy(check)
     learn.fit_one_cycle(2, 0.05, cbs=spy)
     assert spy.calls == 6
+
+
+@pytest.mark.parametrize("modulated", [False, True])
+def test_momentum_does_not_take_a_layer_that_is_frozen_out_of_its_bands(modulated, make_learner):
+    enforce = FrequencyProportion({"low": 0.75, "high": 0.25})
+    cbs = [SpectralModulation(seed=0), enforce] if modulated else [enforce]
+    learn = make_learner(cbs, opt_func=partial(SGD, mom=0.9))
+    learn.fit(1, 0.3)
+    learn.model[0].requires_grad_(False)
+    before = learners.snapshot(learn)["0.0.weight"]
+    spy = learners.StepSpy(lambda: learners.assert_enforced(learn, enforce))
+    learn.fit(1, 0.3, cbs=spy)
+    assert spy.calls == 3
+    assert not torch.equal(learners.snapshot(learn)["0.0.weight"], before)  # fastai's optimizers go on
 
 
 def test_a_band_without_filters_does_not_limit_the_purity_of_a_rank(make_learner):

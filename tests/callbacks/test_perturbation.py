@@ -113,6 +113,13 @@ def test_pixels_are_levels_in_range_with_every_normalisation(form, make_learner,
             torch.testing.assert_close(255 * pixels, (255 * pixels).round(), atol=1e-2, rtol=0)
 
 
+def test_a_normalisation_other_than_the_dataloaders_is_refused(make_learner):
+    message = r"mean=\[0\.5, 0\.5, 0\.5\] and std=\[0\.25\] are not those of the DataLoaders' Normalize"
+    with pytest.raises(ValueError, match=message):
+        make_learner(SpectrumPerturbation(mean=[0.5] * 3, std=[0.25])).fit(1)
+    make_learner(SpectrumPerturbation(mean=imagenet_stats[0], std=imagenet_stats[1])).fit(1)
+
+
 class Levels(Scale):
     """Black images with a few bright pixels, of 0 to 255."""
 
