@@ -14,14 +14,13 @@ from freqfast.cli.output import CleanTable, accuracy_text, console, interval_tex
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from freqfast.robustness import Comparison, CorruptionResult
+    from freqfast.robustness import Comparison, CorruptionResult, Difference
 
 _LABELS = {
     "mean_bar": "mean over CIFAR-10-C-bar",
     "mean_bar_imagenet": "mean over ImageNet-C-bar",
     "corrupted": "mean over all that both have",
 }
-_SIGNED = "{:+.2f} to {:+.2f}"
 _WIDE = 70  # columns: five severities and their mean
 
 
@@ -130,7 +129,7 @@ def _against(comparison: "Comparison | None") -> str:
     if comparison is None:
         return ""
     means = [found for name, found in comparison.differences.items() if name != "clean"]  # the widest known first
-    told = f"{100 * means[0].value:+.1f} points (95 %: {interval_text(means[0].interval, _SIGNED)})" if means else "-"
+    told = f"{100 * means[0].value:+.1f} points (95 %: {_span(means[0], comparison)})" if means else "-"
     return f"; against {comparison.baseline}: {told}"
 
 
@@ -186,9 +185,9 @@ def _result_lines(result: "CorruptionResult", asked: Sequence[str]) -> list[str]
 
     clean = result.outcomes.get(CLEAN)
     means = [name for name in HEADLINES if result.is_full(MEANS[name]) or set(MEANS[name]) <= set(asked)]
-    lines = [f"clean: {accuracy_text(result.clean, clean.interval if clean else None)}"]
+    lines = [f"clean: {accuracy_text(result.clean, clean.interval if clean else None, clean.images if clean else 0)}"]
     for name in means:
-        told = accuracy_text(result.mean(MEANS[name]), result.interval(MEANS[name]))
+        told = accuracy_text(result.mean(MEANS[name]), result.interval(MEANS[name]), result.images)
         lines.append(f"{_LABELS.get(name, name)}: {told}")
     if result.accuracy:
         if all(result.mean() != result.mean(MEANS[name]) for name in means):
@@ -211,7 +210,7 @@ def _comparison_lines(comparison: "Comparison") -> list[str]:
         lines.append("  clean: not paired, since it was measured on other images there, or in another order")
     for name, found in comparison.differences.items():
         label = _LABELS.get(name, name)
-        lines.append(f"  {label}: {100 * found.value:+.2f} points (95 %: {interval_text(found.interval, _SIGNED)})")
+        lines.append(f"  {label}: {100 * found.value:+.2f} points (95 %: {_span(found, comparison)})")
     if comparison.mce is not None:
         lines.append(f"  mCE: {percent(comparison.mce)} % of the baseline's errors")
     if comparison.relative_mce is not None:
@@ -227,13 +226,17 @@ def _comparison_lines(comparison: "Comparison") -> list[str]:
     return lines
 
 
+def _span(found: "Difference", comparison: "Comparison") -> str:
+    return interval_text(found.interval, comparison.images, "{:+.2f} to {:+.2f}")
+
+
 def difference_table(comparison: "Comparison") -> CleanTable:
     """Differences by corruption, the best first, in points with their intervals."""
     table = CleanTable("difference by corruption, points")
     for header in ("corruption", "difference", "95 % interval"):
         table.add_column(header, justify="left" if header == "corruption" else "right")
     for name, found in sorted(comparison.by_corruption.items(), key=lambda item: -item[1].value):
-        table.add_row(name, f"{100 * found.value:+.2f}", interval_text(found.interval, _SIGNED))
+        table.add_row(name, f"{100 * found.value:+.2f}", _span(found, comparison))
     return table
 
 

@@ -23,7 +23,8 @@ def _new_console(**options: Any) -> Console:
 
 
 console = _new_console()
-_WIDEST = 0.5  # of an interval that says anything
+_FEWEST = 10  # images, whose interval says anything
+_WIDEST = 0.5
 _SECONDS_BETWEEN_LINES = 300  # of progress, in a log
 
 
@@ -143,8 +144,8 @@ def percent(fraction: float | None) -> str:
     return "-" if fraction is None else f"{100 * fraction:.2f}"
 
 
-def accuracy_text(fraction: float | None, interval: Sequence[float] | None = None) -> str:
-    """An accuracy in percent, with its 95 % interval if that is known.
+def accuracy_text(fraction: float | None, interval: Sequence[float] | None = None, images: int = _FEWEST) -> str:
+    """An accuracy in percent, with its 95 % interval over the images if that is known.
 
     Examples:
         >>> accuracy_text(0.9, (0.85, 0.935)), accuracy_text(None)
@@ -152,17 +153,17 @@ def accuracy_text(fraction: float | None, interval: Sequence[float] | None = Non
     """
     if fraction is None:
         return percent(None)
-    return f"{percent(fraction)} %" + ("" if interval is None else f" (95 %: {interval_text(interval)})")
+    return f"{percent(fraction)} %" + ("" if interval is None else f" (95 %: {interval_text(interval, images)})")
 
 
-def interval_text(interval: Sequence[float] | None, form: str = "{:.2f} to {:.2f}") -> str:
-    """An interval in percent; a dash where too few images leave it without a width, or wider than 50 points.
+def interval_text(interval: Sequence[float] | None, images: int = _FEWEST, form: str = "{:.2f} to {:.2f}") -> str:
+    """An interval in percent; a dash for fewer than ten images, without a width, or wider than 50 points.
 
     Examples:
-        >>> interval_text((0.85, 0.935)), interval_text((0.9, 0.9)), interval_text((0.36, 1))
+        >>> interval_text((0.85, 0.935), 60), interval_text((0.85, 0.935), 9), interval_text((0.9, 0.9), 60)
         ('85.00 to 93.50', '-', '-')
     """
-    if interval is None or not 0 < interval[1] - interval[0] <= _WIDEST:
+    if interval is None or images < _FEWEST or not 0 < interval[1] - interval[0] <= _WIDEST:
         return "-"
     return form.format(*(100 * bound for bound in interval))
 

@@ -204,12 +204,16 @@ def run_table(run: "RunDirectory") -> CleanTable:
     epochs = "1 epoch" if report.epochs == 1 else f"{report.epochs} epochs"
     table = CleanTable(f"{report.recipe or 'a recipe'}, {epochs}, seed {report.seed}", show_header=False)
     table.add_row("clean accuracy", accuracy_text(report.clean, intervals.get("clean")))
-    table.add_row("corrupted accuracy", accuracy_text(report.corrupted, result.interval(tuple(report.accuracy))))
+    table.add_row(
+        "corrupted accuracy", accuracy_text(report.corrupted, result.interval(tuple(report.accuracy)), report.images)
+    )
     table.add_row("measured on", f"{len(report.accuracy)} corruptions, {report.images} images each")
     if report.mean15 is not None:
-        table.add_row("mean15", accuracy_text(report.mean15, result.interval(MEANS["mean15"])))
+        table.add_row("mean15", accuracy_text(report.mean15, result.interval(MEANS["mean15"]), report.images))
     if result.is_full(MEANS["mean7"]):
-        table.add_row("mean7", accuracy_text(result.mean(MEANS["mean7"]), result.interval(MEANS["mean7"])))
+        table.add_row(
+            "mean7", accuracy_text(result.mean(MEANS["mean7"]), result.interval(MEANS["mean7"]), report.images)
+        )
     proportion = report.proportion
     table.add_row("frequency proportion before", proportion_text(report.bands, proportion.before))
     table.add_row("frequency proportion after", proportion_text(report.bands, proportion.after))

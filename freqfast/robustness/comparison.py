@@ -59,6 +59,7 @@ class Comparison:
             and ``corrupted``, over all cells of corrupted images that both have, unless these are just the cells of one
             of the means.
         by_corruption: Differences by corruption, over the severities that both have.
+        images: Number of images in each cell of corrupted images.
         mce: Mean corruption error over the 15 main corruptions, 1 being the baseline's (Hendrycks and Dietterich, 2019,
             arXiv:1903.12261); None unless both were measured in full.
         relative_mce: The same for the errors beyond the clean error, however many clean images were measured; None also
@@ -79,6 +80,7 @@ class Comparison:
     relative_mce: float | None
     other_clean: bool
     by_corruption: Mapping[str, Difference] = field(default_factory=dict, repr=False)
+    images: int = 0
 
     def _repr_html_(self) -> str:
         rows = [("", "difference (points)", "95 % interval")]
@@ -97,6 +99,7 @@ class Comparison:
             "relative_mce": self.relative_mce,
             "differences": _plain(self.differences),
             "by_corruption": _plain(self.by_corruption),
+            "images": self.images,
             "clean": clean,
             "other_clean": self.other_clean,
             "cells": by_name(cells),
@@ -161,6 +164,7 @@ def compare(result: CorruptionResult, baseline: CorruptionResult, name: str = "t
             baseline,
             {n: [(n, severity) for severity in by] for n, by in by_name(dict.fromkeys(corrupted)).items()},
         ),
+        result.images,
     )
 
 
