@@ -14,7 +14,8 @@ from freqfast.cli.output import CleanTable, accuracy_text, console, interval_tex
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from freqfast.robustness import Comparison, CorruptionResult, Difference
+    from freqfast.robustness import Comparison, CorruptionResult
+    from freqfast.robustness.comparison import Difference
 
 _LABELS = {
     "mean_bar": "mean over CIFAR-10-C-bar",
