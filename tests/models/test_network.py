@@ -210,8 +210,9 @@ def test_a_file_describes_a_network(described, place):
     assert (network.classes, network.data) == (tuple("abcdefghij"), "theirs/images")
     assert network.module.linear.in_features == 6
     assert network.module.bn1.num_batches_tracked == 0
+    # A crop alone takes the length for scaling with it.
     other = load_network(described, std=QUARTER, crop=28, classes=list("jihgfedcba"))
-    assert other.preprocessing == Preprocessing((0.1, 0.2, 0.3), QUARTER, 40, 28, "bicubic")
+    assert other.preprocessing == Preprocessing((0.1, 0.2, 0.3), QUARTER, 35, 28, "bicubic")
     assert other.classes == tuple("jihgfedcba")
     moved = (described.parent / "weights" / "theirs.th").rename(place / "moved.th")
     with pytest.raises(FileNotFoundError, match=r"theirs/weights/theirs\.th does not exist"):
