@@ -6,6 +6,7 @@
 - On the inputs of convolutions, in training and in use: `SpectrumEqualization`, `Antialiasing`.
 - On training images: `SpectrumPerturbation`; and augmentations by other authors: `AmplitudePhaseRecombination`,
   `HybridAugment`, `FourierBasisAugmentation`, `AugMix` and `GaussianNoise`.
+- On the loss: `Distillation`, towards a teacher's outputs for the unchanged images.
 - On a fit: `AutoPrecision`, `BatchNormEstimation`, `BatchNormFreeze`, `SpectrumRecorder`, `EpochLog`, `FitProgress`.
 
 Names load on first use.

@@ -2,6 +2,7 @@ from .antialiasing import Antialiasing as Antialiasing
 from .batch_norm import BatchNormEstimation as BatchNormEstimation
 from .batch_norm import BatchNormFreeze as BatchNormFreeze
 from .decay import SpectralDecay as SpectralDecay
+from .distillation import Distillation as Distillation
 from .equalization import SpectrumEqualization as SpectrumEqualization
 from .modulation import SpectralModulation as SpectralModulation
 from .perturbation import SpectrumPerturbation as SpectrumPerturbation

@@ -6,6 +6,7 @@ from fastai.callback.training import GradientAccumulation
 from torch import Tensor
 
 from freqfast.callbacks.pixels import PixelCallback
+from freqfast.methods.base import Method
 from freqfast.methods.pixels import ViewsMethod
 from freqfast.methods.several import check_together
 from freqfast.spectral.tensors import at_least_float32
@@ -44,4 +45,6 @@ class ViewsCallback(ViewsMethod, PixelCallback):
             def criterion(outputs: Tensor, _: Any) -> Tensor:
                 return learn.loss_func(outputs, *learn.yb)
 
+            for cb in learn.cbs:
+                criterion = cb.criterion(criterion) if isinstance(cb, Method) else criterion
             learn.loss_grad = self.combine(criterion, learn.loss, [learn.pred, *views], learn.yb[0]) + added

@@ -21,6 +21,7 @@ training it changes images, may add to the loss, and acts after each step of the
 from freqfast.methods.antialiasing import Antialiasing as Antialiasing
 from freqfast.methods.base import Method as Method
 from freqfast.methods.decay import SpectralDecay as SpectralDecay
+from freqfast.methods.distillation import Distillation as Distillation
 from freqfast.methods.equalization import SpectrumEqualization as SpectrumEqualization
 from freqfast.methods.modulation import SpectralModulation as SpectralModulation
 from freqfast.methods.perturbation import SpectrumPerturbation as SpectrumPerturbation

@@ -1,5 +1,6 @@
 """What a training loop needs of a method."""
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
@@ -86,6 +87,10 @@ class Method(Options, Part):
         Mean and standard deviation by channel are those that the images are normalised by.
         """
         return images
+
+    def criterion(self, criterion: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """What takes the place of the criterion of outputs and labels."""
+        return criterion
 
     def penalty(self) -> Tensor | float:
         """What is added to the loss."""

@@ -76,6 +76,8 @@ class Methods:
         """The loss that is to be minimised, of the network's outputs for `images` and the labels ``(N, ...)``."""
         if not self.model.training:
             return criterion(outputs, labels)
+        for method in self.methods:
+            criterion = method.criterion(criterion)
         views: Any = next((method for method in self.methods if method.views), None)
         own, *others = outputs.chunk(self.passes_per_image) if views else [outputs]
         loss = criterion(own, labels)

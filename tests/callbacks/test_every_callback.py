@@ -37,6 +37,7 @@ CALLBACKS = {
     "hybrid_augment = { clean_too = false, sigma = [0.4, 1.5], share = 0.25 }": 1,
     "hybrid_augment = { single = true, plus = true, sigma = 0.5 }": 2,
     "fourier_basis_augmentation = {}": 2,
+    "distillation = { temperature = 4, weight = 0.5 }": 1,
     "batch_norm_estimation = {}": 1,
     "batch_norm_freeze = {}": 1,
     "spectrum_recorder = {}": 1,
@@ -50,6 +51,8 @@ WRONG = {
     "spectral_decay = { band = 'mid' }": "unknown band 'mid'; the bands are low, high",
     "spectrum_equalization = { exponent = 1.5 }": "exponent must be less than or equal to 1, got 1.5",
     "batch_norm_freeze = { batches = 1 }": "batch_norm_freeze has no argument 'batches'",
+    "distillation = { temperature = 0 }": "temperature must be greater than 0, got 0",
+    "distillation = { weight = 1.5 }": "weight must be less than or equal to 1, got 1.5",
     "spectrum_perturbation = { share = 1.5 }": "share must be less than or equal to 1, got 1.5",
     "spectrum_perturbation = { mean = [0.5] }": "mean and std go together",
     "spectrum_perturbation = { mean = [nan], std = [1.0] }": "mean.0 must be a finite number, got nan",
@@ -116,7 +119,12 @@ def test_a_fit_with_it_whatever_the_way_of_adding(text, make, rewind):
     plain, first = make(), make()
     for learn, added in ((plain, None), (first, callback)):
         rewind(learn, 3)
-        handle = learn.model.register_forward_pre_hook(lambda model, x: seen.append((model.training, len(x[0]))))
+
+        def note(model, x, own=learn.model):
+            if model is own:  # and not a teacher, which is a copy of it
+                seen.append((model.training, len(x[0])))
+
+        handle = learn.model.register_forward_pre_hook(note)
         learn.fit(1, 0.05, cbs=added)
         handle.remove()
     passes = CALLBACKS[text]
