@@ -85,7 +85,7 @@ class Distillation(Method):
 
     def teach(self, *inputs: Any) -> None:
         """Have the teacher give its outputs for a batch."""
-        teacher = self._copy if self.teacher is None else _frozen(self.teacher)
+        teacher: Any = self._copy if self.teacher is None else _frozen(self.teacher)
         device = next((x.device for x in inputs if isinstance(x, Tensor)), torch.device("cpu"))
         is_fast = resolve_precision("auto", device) == "bfloat16"
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=is_fast):
