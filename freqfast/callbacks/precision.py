@@ -53,10 +53,10 @@ class AutoPrecision(FitCallback):
     def before_batch(self) -> None:
         """Run the next forward call in bfloat16."""
         if self.chosen == "bfloat16":
-            _autocast_next_call(self.learn.model)
+            autocast_next_call(self.learn.model)
 
 
-def _autocast_next_call(model: nn.Module) -> None:
+def autocast_next_call(model: nn.Module) -> None:
     """Replace a model's forward for one call, which puts it back and runs it under autocast, with float32 outputs."""
     own = model.__dict__.get("forward")  # of compiled models, and of those that users have patched
 

@@ -8,8 +8,6 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax
 
-from freqfast.compute.precision import resolve_precision
-from freqfast.compute.small_maps import small_map_convolutions
 from freqfast.methods.base import Method
 from freqfast.spectral.surgery import copy_model, unwrap
 from freqfast.spectral.tensors import at_least_float32
@@ -39,8 +37,7 @@ class Distillation(Method):
 
     Beside a method that perturbs images, as `SpectrumPerturbation` does, the network learns to say of a perturbed image
     what the teacher says of the image itself. By default the teacher is the network as it is before the first step; it
-    stays in eval mode, shares nothing with the network, and costs a forward pass of each batch, in bfloat16 where the
-    device computes that natively.
+    stays in eval mode, shares nothing with the network, and costs a forward pass of each batch without gradients.
 
     Args:
         teacher: The teacher, for the same inputs and classes; None for a copy of the network.
@@ -73,6 +70,11 @@ class Distillation(Method):
         self._copied: nn.Module | None = None  # which network that was
         self._outputs: Tensor | None = None
 
+    @property
+    def source(self) -> Any:
+        """The teacher in use."""
+        return self._copy if self.teacher is None else _frozen(self.teacher)
+
     def start(self) -> None:
         """Take a copy of the network, unless there is a teacher, or a copy from an earlier start."""
         if self.teacher is None and self._copied is not (network := unwrap(self.network)):
@@ -85,13 +87,8 @@ class Distillation(Method):
 
     def teach(self, *inputs: Any) -> None:
         """Have the teacher give its outputs for a batch."""
-        teacher: Any = self._copy if self.teacher is None else _frozen(self.teacher)
-        device = next((x.device for x in inputs if isinstance(x, Tensor)), torch.device("cpu"))
-        is_fast = resolve_precision("auto", device) == "bfloat16"
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=is_fast):
-            teacher = teacher.to(device)
-            with small_map_convolutions(teacher):
-                outputs = teacher(*inputs)
+        with torch.no_grad():
+            outputs = self.source.to(next(x.device for x in inputs if isinstance(x, Tensor)))(*inputs)
         self._outputs = getattr(outputs, "logits", outputs)
 
     def criterion(self, criterion: Callable[..., Tensor]) -> Callable[..., Tensor]:
