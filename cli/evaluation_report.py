@@ -107,7 +107,8 @@ def _print(result: "CorruptionResult", comparison: "Comparison | None", choice: 
     if comparison is not None:
         for line in _comparison_lines(comparison):
             say(line)
-        console.print(difference_table(comparison))
+        by_corruption = sorted(comparison.by_corruption.items(), key=lambda item: -item[1].value)
+        console.print(difference_table("difference by corruption, points", dict(by_corruption), comparison.images))
     if missing := [name for name in asked if name not in result.accuracy]:
         say(f"not measured: {', '.join(missing)}")
 
@@ -130,7 +131,7 @@ def _against(comparison: "Comparison | None") -> str:
     if comparison is None:
         return ""
     means = [found for name, found in comparison.differences.items() if name != "clean"]  # the widest known first
-    told = f"{100 * means[0].value:+.1f} points (95 %: {_span(means[0], comparison)})" if means else "-"
+    told = f"{100 * means[0].value:+.1f} points (95 %: {_span(means[0], comparison.images)})" if means else "-"
     return f"; against {comparison.baseline}: {told}"
 
 
@@ -211,7 +212,7 @@ def _comparison_lines(comparison: "Comparison") -> list[str]:
         lines.append("  clean: not paired, since it was measured on other images there, or in another order")
     for name, found in comparison.differences.items():
         label = _LABELS.get(name, name)
-        lines.append(f"  {label}: {100 * found.value:+.2f} points (95 %: {_span(found, comparison)})")
+        lines.append(f"  {label}: {100 * found.value:+.2f} points (95 %: {_span(found, comparison.images)})")
     if comparison.mce is not None:
         lines.append(f"  mCE: {percent(comparison.mce)} % of the baseline's errors")
     if comparison.relative_mce is not None:
@@ -227,17 +228,17 @@ def _comparison_lines(comparison: "Comparison") -> list[str]:
     return lines
 
 
-def _span(found: "Difference", comparison: "Comparison") -> str:
-    return interval_text(found.interval, comparison.images, "{:+.2f} to {:+.2f}")
+def _span(found: "Difference", images: int) -> str:
+    return interval_text(found.interval, images, "{:+.2f} to {:+.2f}")
 
 
-def difference_table(comparison: "Comparison") -> CleanTable:
-    """Differences by corruption, the best first, in points with their intervals."""
-    table = CleanTable("difference by corruption, points")
-    for header in ("corruption", "difference", "95 % interval"):
-        table.add_column(header, justify="left" if header == "corruption" else "right")
-    for name, found in sorted(comparison.by_corruption.items(), key=lambda item: -item[1].value):
-        table.add_row(name, f"{100 * found.value:+.2f}", _span(found, comparison))
+def difference_table(title: str, differences: "Mapping[str, Difference]", images: int) -> CleanTable:
+    """Differences in points with their intervals over so many images, in the order given."""
+    table = CleanTable(title)
+    for header in ("", "difference", "95 % interval"):
+        table.add_column(header, justify="right" if header else "left")
+    for name, found in differences.items():
+        table.add_row(_LABELS.get(name, name), f"{100 * found.value:+.2f}", _span(found, images))
     return table
 
 

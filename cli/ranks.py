@@ -11,7 +11,7 @@ _OF_SEVERAL = {"run", "rerun"}
 @contextmanager
 def first_rank_prints() -> Iterator[None]:
     """Let the first rank alone print; of the others a traceback, which nobody has foreseen, is seen as well."""
-    if not has_several_ranks() or os.environ["RANK"] == "0":
+    if is_first_rank():
         yield
         return
     streams = (1, 2)
@@ -31,6 +31,11 @@ def refuse_ranks(command: str | None) -> None:
     """Refuse a command that works in one process, where several were started."""
     if command not in _OF_SEVERAL and command is not None and has_several_ranks():
         raise ValueError(f"{command} works in one process; call it without torchrun (`run` alone trains in several)")
+
+
+def is_first_rank() -> bool:
+    """Whether this is the only process, or the first of several."""
+    return not has_several_ranks() or os.environ["RANK"] == "0"
 
 
 def has_several_ranks() -> bool:

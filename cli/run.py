@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,18 +14,9 @@ from freqfast.cli.command import complete_recipe, complete_run, option
 from freqfast.cli.files import check_data, check_folder
 from freqfast.cli.interrupts import long_command
 from freqfast.cli.options import AsJson, Data, Settings, TrainingDevice
-from freqfast.cli.output import (
-    CleanTable,
-    accuracy_text,
-    command_text,
-    console,
-    print_json,
-    progress_bar,
-    proportion_text,
-    say,
-    typed_command,
-)
-from freqfast.cli.ranks import has_several_ranks
+from freqfast.cli.output import console, print_json, progress_bar, say, typed_command
+from freqfast.cli.ranks import has_several_ranks, is_first_rank
+from freqfast.cli.run_report import compare_with_baseline, print_next, resume_command, run_table, write_comparison
 
 from freqfast.records import plain
 
@@ -63,6 +55,9 @@ def run(
     seed: Annotated[int | None, option("N", "Seed of all random numbers.")] = None,
     device: TrainingDevice = None,
     settings: Settings = None,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="Train it without callbacks too, in PATH-baseline, and compare the two.")
+    ] = False,
     without: Annotated[list[str] | None, option("CALLBACK", "Leave a callback out; may be repeated.")] = None,
     save_minutes: Annotated[
         float, option("X", "Minutes between checkpoints within an epoch; 0 saves after each step.", min=0)
@@ -75,10 +70,10 @@ def run(
     evaluation.json, report.json.
 
     Ctrl-C or SIGTERM finishes the step and saves. --resume continues; on the CPU the result is then bit for bit that of
-    an uninterrupted run.
+    an uninterrupted run. With --baseline it goes on with both runs, and adds the baseline where there is none.
 
     Examples:
-        freqfast run quickstart
+        freqfast run quickstart --baseline
         freqfast run quickstart -o runs/plain --without spectral_modulation
         freqfast run resnet18_cifar10.best --set model.width=16 --seed 1
         freqfast run --resume runs/plain
@@ -90,6 +85,9 @@ def run(
         if value is not None and changes.setdefault(key, value) != value:
             raise ValueError(f"--{key} {value} and --set {key}={changes[key]} contradict each other; leave one out")
     out, chosen = _find(recipe, resume, out, changes, without or ())
+    plain_out, page = out.with_name(f"{out.name}-baseline"), out.with_name(f"{out.name}-report.html")
+    if baseline:
+        _check_baseline(chosen, [plain_out, page] if resume is None else [])
     check_data(data)
     check_folder(out)
     finished = RunDirectory(out).is_finished
@@ -100,31 +98,60 @@ def run(
         while hints:
             say(hints.pop())
 
-    go_on = f"go on with `{resume_command(out)}`{' on as many ranks' * has_several_ranks()}"
+    go_on = f"go on with `{resume_command(out, has_baseline=baseline)}`{' on as many ranks' * has_several_ranks()}"
     with long_command(out, go_on) as stop, progress_bar() as progress:
         if resume is None:
             from freqfast.models.start import try_model
 
             try_model(chosen.model, chosen.model_options)
 
-        from freqfast.corruptions import CORRUPTIONS, runnable
         from freqfast.training import run_recipe  # imports fastai: only once the input is known to be sound
         from freqfast.training.checkpoint import CheckpointPolicy
 
         policy = CheckpointPolicy(minutes=save_minutes, share=0.01 if save_minutes else 1)
-        is_resumed, command = resume is not None, typed_command()
-        how = {"resume": is_resumed, "policy": policy, "stop": stop, "command": command, "log": log}
-        run_recipe(chosen, out, data, device, progress, **how)  # type: ignore[arg-type]
+        train = partial(run_recipe, resume=resume is not None, policy=policy, stop=stop, log=log)
+        run = train(chosen, out, data, device, progress, command=typed_command())
+        if baseline:
+            say(f"the baseline, without {', '.join(chosen.callbacks)}:")
+            plain_recipe = replace(chosen, callbacks={}, description=f"{chosen.name} without its callbacks")
+            train(plain_recipe, plain_out, data, device, progress, like=run, command=typed_command())
+            if is_first_rank():
+                write_comparison(page, plain_out, out, progress)
     if finished:
         say(f"{out} is finished already")
-    console.print(run_table(RunDirectory(out)))
+    _report(RunDirectory(out), RunDirectory(plain_out) if baseline else None, page, as_json)
+
+
+def _check_baseline(recipe: "Recipe", made: Sequence[Path]) -> None:
+    """Refuse a recipe that is its own baseline, and what is to be made if it is there."""
+    if not recipe.callbacks:
+        raise ValueError(f"{recipe.name} has no callbacks, so its baseline would be the same; leave --baseline out")
+    for path in made:
+        if path.exists():
+            raise FileExistsError(f"{path} exists already; choose another --out or remove it")
+
+
+def _report(run: "RunDirectory", baseline: "RunDirectory | None", page: Path, as_json: bool) -> None:
+    """Print what was found, and where it is."""
+    from freqfast.corruptions import CORRUPTIONS, runnable
+
+    content = {"run": str(run.path), **plain(run.read_report())}
+    if baseline is None:
+        console.print(run_table(run))
+    else:
+        comparison = compare_with_baseline(run, baseline)
+        found = {"run": str(baseline.path), **plain(baseline.read_report())}
+        content |= {"baseline": found, "comparison": comparison.to_dict(), "page": str(page)}
     for note in runnable(CORRUPTIONS)[1]:
         say(note)
-    say(f"run directory: {out}")
+    say(f"run directory: {run.path}")
+    if baseline is not None:
+        say(f"its baseline: {baseline.path}")
+        say(f"page of both: {page}")
     if as_json:
-        print_json({"run": str(out), **plain(RunDirectory(out).read_report())})
-        return
-    _print_next(out)
+        print_json(content)
+    else:
+        print_next(run.path, can_compare=baseline is None and bool(run.read_recipe().callbacks))
 
 
 def _find(
@@ -189,48 +216,3 @@ def _leave_out(recipe: "Recipe", names: Sequence[str]) -> "Recipe":
         if name not in recipe.callbacks:
             raise ValueError(f"--without {name}: the recipe's callbacks are {', '.join(recipe.callbacks) or 'none'}")
     return replace(recipe, callbacks={name: recipe.callbacks[name] for name in recipe.callbacks if name not in names})
-
-
-def run_table(run: "RunDirectory") -> CleanTable:
-    """The main numbers of a finished run; intervals need its outcomes by image."""
-    from freqfast.corruptions import MEANS
-    from freqfast.robustness.result import CorruptionResult
-
-    report = run.read_report()
-    result = CorruptionResult.load(run.evaluation) if run.evaluation.exists() else CorruptionResult({})
-    if not result.is_reported(report.clean, report.accuracy):
-        result = CorruptionResult({})
-    intervals = report.intervals or {}
-    epochs = "1 epoch" if report.epochs == 1 else f"{report.epochs} epochs"
-    table = CleanTable(f"{report.recipe or 'a recipe'}, {epochs}, seed {report.seed}", show_header=False)
-    table.add_row("clean accuracy", accuracy_text(report.clean, intervals.get("clean")))
-    table.add_row(
-        "corrupted accuracy", accuracy_text(report.corrupted, result.interval(tuple(report.accuracy)), report.images)
-    )
-    table.add_row("measured on", f"{len(report.accuracy)} corruptions, {report.images} images each")
-    if report.mean15 is not None:
-        table.add_row("mean15", accuracy_text(report.mean15, result.interval(MEANS["mean15"]), report.images))
-    if result.is_full(MEANS["mean7"]):
-        table.add_row(
-            "mean7", accuracy_text(result.mean(MEANS["mean7"]), result.interval(MEANS["mean7"]), report.images)
-        )
-    proportion = report.proportion
-    table.add_row("frequency proportion before", proportion_text(report.bands, proportion.before))
-    table.add_row("frequency proportion after", proportion_text(report.bands, proportion.after))
-    if proportion.target:
-        table.add_row("target proportion", proportion_text(report.bands, proportion.target))
-    seconds = report.seconds
-    table.add_row("seconds", f"{seconds.fit:.0f} training, {seconds.evaluate:.0f} evaluation")
-    return table
-
-
-def resume_command(run: Path) -> str:
-    """The command that goes on with an unfinished run."""
-    return command_text("run", "--resume", run)
-
-
-def _print_next(out: Path) -> None:
-    """Name three commands that take the run further."""
-    say("next:")
-    for words in (("show", out), ("heatmap", out, "-o", "heatmap.png"), ("report", out)):
-        say(f"  {command_text(*words)}")

@@ -22,7 +22,7 @@ from freqfast.cli.output import (
     proportion_text,
     say,
 )
-from freqfast.cli.run import resume_command, run_table
+from freqfast.cli.run_report import resume_command, run_table
 
 if TYPE_CHECKING:
     from freqfast.runs.directory import RunDirectory

@@ -1,7 +1,7 @@
 """Two models on the same images: paired tests, and corruption errors relative to the baseline's."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from itertools import product
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from freqfast.corruptions import HEADLINES, MAIN, MEANS, SEVERITIES
+from freqfast.corruptions import FAMILIES, HEADLINES, MAIN, MEANS, SEVERITIES
 from freqfast.records import as_html
 from freqfast.robustness.cells import CLEAN, Key, by_name, key_text
 from freqfast.robustness.metrics import corruption_error, mcnemar, mean_interval
@@ -59,6 +59,8 @@ class Comparison:
             and ``corrupted``, over all cells of corrupted images that both have, unless these are just the cells of one
             of the means.
         by_corruption: Differences by corruption, over the severities that both have.
+        families: Differences by family, over those of its main corruptions that both have in full; the name says which
+            others it is without.
         images: Number of images in each cell of corrupted images.
         mce: Mean corruption error over the 15 main corruptions, 1 being the baseline's (Hendrycks and Dietterich, 2019,
             arXiv:1903.12261); None unless both were measured in full.
@@ -81,6 +83,7 @@ class Comparison:
     other_clean: bool
     by_corruption: Mapping[str, Difference] = field(default_factory=dict, repr=False)
     images: int = 0
+    families: Mapping[str, Difference] = field(default_factory=dict, repr=False)
 
     def _repr_html_(self) -> str:
         rows = [("", "difference (points)", "95 % interval")]
@@ -99,6 +102,7 @@ class Comparison:
             "relative_mce": self.relative_mce,
             "differences": _plain(self.differences),
             "by_corruption": _plain(self.by_corruption),
+            "families": _plain(self.families),
             "images": self.images,
             "clean": clean,
             "other_clean": self.other_clean,
@@ -165,6 +169,7 @@ def compare(result: CorruptionResult, baseline: CorruptionResult, name: str = "t
             {n: [(n, severity) for severity in by] for n, by in by_name(dict.fromkeys(corrupted)).items()},
         ),
         result.images,
+        _over(result, baseline, _families(same)),
     )
 
 
@@ -180,6 +185,17 @@ def paired_differences(
     if not any(set(keys) == set(corrupted) for keys in means.values()):
         means["corrupted"] = corrupted
     return _over(result, baseline, means)
+
+
+def _families(keys: Collection[Key]) -> dict[str, list[Key]]:
+    """The cells of each family's main corruptions, as far as they are there at every severity."""
+    found = {}
+    for family in FAMILIES:
+        names = [name for name in MEANS[family] if all((name, severity) in keys for severity in SEVERITIES)]
+        if names:
+            without = ", ".join(name.replace("_", " ") for name in MEANS[family] if name not in names)
+            found[f"{family} without {without}" if without else family] = list(product(names, SEVERITIES))
+    return found
 
 
 def _over(

@@ -56,7 +56,8 @@ def test_a_run_from_the_words_to_the_table(call, accepted, tree, place):
     ):
         assert expected in result.out
     following = [shlex.split(line) for line in result.out.partition("next:\n")[2].splitlines()]
-    assert [words[:3] for words in following] == [
+    assert following[0] == ["freqfast", "run", "--resume", "runs/[bold]one", "--baseline"]
+    assert [words[:3] for words in following[1:]] == [
         ["freqfast", command, "runs/[bold]one"] for command in ("show", "heatmap", "report")
     ]
     assert "test_images=100" not in result.out

@@ -56,6 +56,15 @@ def test_differences_over_complete_sets(pair, main_names, all_names):
     assert_by_image(found["clean"], ours, theirs, [CLEAN])
 
 
+def test_differences_of_families_over_what_both_have(pair):
+    ours, theirs = pair
+    assert list(compare(ours, theirs).families) == ["noise", "blur", "weather", "digital"]
+    found = compare(ours, only(theirs, "snow", "fog", "brightness", "spatter", "pixelate")).families
+    assert list(found) == ["weather without frost", "digital without contrast, elastic transform, jpeg compression"]
+    keys = [(corruption, s) for corruption in ("snow", "fog", "brightness") for s in range(1, 6)]
+    assert_by_image(found["weather without frost"], ours, theirs, keys)
+
+
 def only(result, *names):
     return CorruptionResult({key: cell for key, cell in result.outcomes.items() if key[0] in names})
 
