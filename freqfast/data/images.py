@@ -92,7 +92,7 @@ class ImageData:
         published: Rows ``(N,)`` of `test` in the order in which the data was published; None if that is unknown.
 
     Raises:
-        ValueError: If a set is empty, a label names no class, or the images differ in size.
+        ValueError: If there are fewer than two classes, a set is empty, a label names no class, or sizes differ.
 
     Examples:
         >>> images = Images(np.full((4, 32, 32, 3), 51, np.uint8), np.array([0, 1, 1, 0]))
@@ -110,6 +110,8 @@ class ImageData:
     published: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        if len(self.classes) < 2:
+            raise ValueError(f"{self.name} has one class, {''.join(self.classes)}, so there is nothing to tell apart")
         for part, images in (("training", self.train), ("test", self.test)):
             if len(images) == 0:
                 raise ValueError(f"{self.name} has no {part} images")

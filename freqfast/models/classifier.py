@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import copy
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,6 +77,7 @@ class Classifier:
         with suppress(ValueError):  # of a weight that pruning computes, say: the gains stay beside it
             bake_modulation(self.model)
         self._network: nn.Module | None = None  # what runs, made from `model` at the first batch
+        self._is_steady: bool | None = None  # whether an image's logits are the same in each pass, once that is known
         self._columns: Tensor | None = None  # of the logits that are given, if not all
         self._trained = self.classes or ()  # of all logits, where known
         mean, std = (torch.tensor(values, dtype=torch.float64) for values in (self.mean, self.std))
@@ -136,12 +138,28 @@ class Classifier:
         `Module.to` with a type would drop the imaginary parts of complex weights.
         """
         network = channels_last(copy_model(self.model).to(self.device).float())
-        if (folded := fold_batch_norm(network)) is not None:
-            if same_logits(folded, network, images):
-                network = channels_last(folded)
-            else:
-                warnings.warn(f"BatchNorm stays as it is in {self.name}: folded, it gives other logits", stacklevel=3)
+        expected = network(images)
+        if _are_logits(expected, images):  # else the caller refuses them
+            network = self._folded(network, images, expected)
         return network.bfloat16() if self.dtype == torch.bfloat16 else network
+
+    def _folded(self, network: nn.Module, images: Tensor, expected: Tensor) -> nn.Module:
+        """A network with BatchNorm folded, if its logits of these images are the expected ones each time and then."""
+        if self._is_steady is None:
+            alone = 2 * list(zip(images.split(1), expected.split(1), strict=True))
+            self._is_steady = all(same_logits(network, *each) for each in alone)
+            if not self._is_steady:
+                warnings.warn(
+                    f"{self.name} gives other logits for the same image, at random or by what else is in the batch; if "
+                    "its forward leaves dropout on or BatchNorm in training mode, switch that off",
+                    stacklevel=4,
+                )
+        if not self._is_steady or (folded := fold_batch_norm(network)) is None:
+            return network
+        if same_logits(folded, images, expected):
+            return channels_last(folded)
+        warnings.warn(f"BatchNorm stays as it is in {self.name}: folded, it gives other logits", stacklevel=4)
+        return network
 
     @torch.inference_mode()
     def logits(self, batch: np.ndarray) -> Tensor:
@@ -165,9 +183,13 @@ class Classifier:
         except Exception as error:  # a model may raise anything
             size, reason = "x".join(map(str, batch.shape[1:])), " ".join(str(error).split())[:200]
             raise ValueError(f"{self.name} cannot take images of {size}: {reason}") from error
-        if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(batch):
-            got = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
-            raise ValueError(f"{self.name} must give logits of shape ({len(batch)}, classes), got {got}")
+        if not _are_logits(found, images):
+            got = type(found).__name__
+            if isinstance(found, Tensor) and not found.is_nested:
+                kind = f"{found.dtype}, {found.layout}, on {found.device}"
+                got = f"a tensor of shape {tuple(found.shape)} ({kind})"
+            wanted = f"shape ({len(batch)}, classes), dense floats for two classes or more"
+            raise ValueError(f"{self.name} must give logits of {wanted}, got {got}")
         if self._columns is None:
             return found.float()
         if found.shape[1] != len(self._trained):
@@ -212,6 +234,13 @@ class Classifier:
         # Row by row, not channel by channel: long runs of contiguous values take half the time on a CPU.
         rows.mul_(self._scale[:channels].repeat(width)).sub_(self._shift[:channels].repeat(width))
         return rows.view(count, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _are_logits(found: Any, images: Tensor) -> bool:
+    """Whether a network gave numbers for two classes or more of each image."""
+    if not isinstance(found, Tensor) or found.is_nested or found.layout is not torch.strided or found.is_meta:
+        return False
+    return found.is_floating_point() and found.ndim == 2 and len(found) == len(images) and found.shape[1] > 1
 
 
 def hash_weights(model: nn.Module) -> str:

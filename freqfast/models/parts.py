@@ -6,9 +6,8 @@ state dict shows all of them, and a strict load into a network that lacks one fa
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
 from torch import Tensor, nn
 
 from freqfast.spectral.antialiasing import LOW_PASS_BUFFERS, antialiased_layers, apply_antialiasing, remove_antialiasing
@@ -43,7 +42,7 @@ class Equalization:
     """Arguments of `apply_equalization`."""
 
     layer: str
-    bins: Annotated[int, Field(lt=2**31)]
+    bins: int
     exponent: float
 
 

@@ -99,28 +99,47 @@ def without_prefixes(state: Mapping[str, Tensor], names: Iterable[str]) -> dict[
 
 
 def misfit(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
-    """How tensors differ from a model's state dict in names and shapes; an empty text if they do not.
+    """How tensors differ from a model's state dict in names, shapes and kinds of numbers; an empty text if they do not.
+
+    Whole numbers may be given as floats, as by tools that convert all of a file.
 
     Examples:
         >>> misfit({"scale": torch.ones(3)}, {"scale": torch.ones(2), "bias": torch.ones(1)})
         '1 missing, the first is bias; 1 of another shape, the first is scale, (3,) for (2,)'
     """
+    shared = [key for key, tensor in expected.items() if key in found and isinstance(tensor, Tensor)]
     faults = {
         "missing": [key for key in expected if key not in found],
         "unexpected": [key for key in found if key not in expected],
         "of another shape": [
-            f"{key}, {tuple(found[key].shape)} for {tuple(tensor.shape)}"
-            for key, tensor in expected.items()
-            if key in found and isinstance(tensor, Tensor) and found[key].shape != tensor.shape
+            f"{key}, {tuple(found[key].shape)} for {tuple(expected[key].shape)}"
+            for key in shared
+            if isinstance(found[key], Tensor) and found[key].shape != expected[key].shape
+        ],
+        "of another kind": [
+            f"{key}, {_kind(found[key])} for {_kind(expected[key])}"
+            for key in shared
+            if _kind(found[key]) != _kind(expected[key]) != "whole numbers"
         ],
     }
     return "; ".join(f"{len(keys)} {what}, the first is {keys[0]}" for what, keys in faults.items() if keys)
 
 
+def _kind(value: Any) -> str:
+    """What a value of a state dict is besides its name and shape."""
+    if not isinstance(value, Tensor) or value.layout is not torch.strided:
+        return str(value.layout) if isinstance(value, Tensor) else type(value).__name__
+    return "complex numbers" if value.is_complex() else "floats" if value.is_floating_point() else "whole numbers"
+
+
 def require_finite(tensors: Mapping[str, Any]) -> None:
-    """Refuse weights that are not finite; the ValueError names the first such tensor."""
+    """Refuse weights that are not finite, or have no values; the ValueError names the first such tensor."""
     for name, tensor in tensors.items():
-        if isinstance(tensor, Tensor) and not tensor.isfinite().all():
+        if not isinstance(tensor, Tensor) or tensor.layout is not torch.strided:
+            continue
+        if tensor.is_meta:
+            raise ValueError(f"{name} is on the meta device, where it has no values")
+        if not tensor.isfinite().all():
             raise ValueError(f"{name} holds values that are not finite; the training diverged or the file is corrupt")
 
 
@@ -142,6 +161,10 @@ def require_savable(state: Mapping[str, Any]) -> None:
 
 def _load_pickled(path: Path) -> Any:
     """What `torch.save` wrote, its tensors mapped rather than read where the format allows that."""
+    if is_zip := zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as parts:  # whose checksums torch neither looks at nor, on request, writes
+            if any(part.CRC for part in parts.infolist()) and (corrupt := parts.testzip()):
+                raise ValueError(f"the checksum of {corrupt} in it is wrong")
     # Warnings are of a pickle's protocol, say; what matters is an error.
     with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(_OPTIMIZER_TYPES):
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)

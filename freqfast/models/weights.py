@@ -50,7 +50,8 @@ def load_weights(model: nn.Module, weights: str | Path | Mapping[str, Tensor], n
     network = unwrap(model)
     header, state = (None, dict(weights)) if isinstance(weights, Mapping) else read_weights(weights)
     source = "the state dict" if isinstance(weights, Mapping) else weights
-    state, parts = without_prefixes(state, network.state_dict()), Parts()
+    state = without_prefixes({str(key): value for key, value in state.items()}, network.state_dict())
+    parts = Parts()
     try:
         parts = parts_in(state, network)
         if header is not None:  # whose names of layers may have a prefix

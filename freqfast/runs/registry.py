@@ -48,6 +48,8 @@ def find_recipe(name: str) -> Recipe:
         >>> find_recipe("quickstart").data
         'photos'
     """
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a recipe must be text, got {type(name).__name__}")
     points = find_plugins("recipes")
     for entry in (name, name.rpartition(".")[0]):
         if entry in points and name in (recipes := _recipes_of(points[entry])):
@@ -64,7 +66,7 @@ def load_recipe(spec: str) -> Recipe:
 
     The latter imports the module and so runs its code, by design: never use it for a name that comes from a file.
     """
-    if ":" not in spec:
+    if not isinstance(spec, str) or ":" not in spec:
         return find_recipe(spec)
     found = import_object(spec)
     if not isinstance(found, Recipe):

@@ -5,6 +5,7 @@ a model's leaves, such as fastai's `Learner.summary`, finds the convolution as b
 """
 
 from collections.abc import Callable
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ LOWEST_FREQUENCY = 1 / 32
 
 FLOOR = 1e-5
 """Power density added to each bin before the logarithm: about that of 8-bit rounding in pixels of unit variance."""
+
+_MOST_BINS = 1024  # as fine as the frequencies of images of 1500 pixels
 
 MOMENTUM = 0.01
 """Weight of a new batch in the running reference after the first hundred, of which it is the plain mean."""
@@ -70,7 +73,7 @@ class SpectrumEqualizer(nn.Module):
         exponent: Buffer, a scalar. It changes outputs, so it belongs in the state dict.
 
     Raises:
-        ValueError: If `bins` is less than 1, or the exponent lies outside [0, 1].
+        ValueError: If `bins` is less than 1 or more than 1024, or the exponent lies outside [0, 1].
 
     Examples:
         >>> equalizer = SpectrumEqualizer(bins=4)
@@ -84,8 +87,8 @@ class SpectrumEqualizer(nn.Module):
 
     def __init__(self, bins: int = 12, exponent: float = 1.0) -> None:
         super().__init__()
-        if bins < 1:
-            raise ValueError(f"bins must be at least 1, got {bins}")
+        if not isinstance(bins, Integral) or not 1 <= bins <= _MOST_BINS:
+            raise ValueError(f"bins must be an integer from 1 to {_MOST_BINS}, got {bins!r}")
         if not 0 <= exponent <= 1:
             raise ValueError(f"exponent must lie in [0, 1], got {exponent}")
         self.register_buffer("reference", torch.zeros(bins))

@@ -5,6 +5,7 @@ Frequencies are in cycles/pixel, ``-0.5 <= f < 0.5``. A layer's weight has shape
 
 from collections.abc import Iterator
 from functools import lru_cache
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -29,11 +30,16 @@ def frequencies(n: int = GRID) -> Tensor:
     Returns:
         ``(n,)`` float64 tensor in cycles/pixel, from -0.5 (or just above it when n is odd) up to below 0.5.
 
+    Raises:
+        ValueError: If `n` is no positive integer.
+
     Examples:
         >>> frequencies(4).tolist()
         [-0.5, -0.25, 0.0, 0.25]
     """
-    return torch.from_numpy(np.fft.fftshift(frequency_axes(n, n)[1]))
+    if not isinstance(n, Integral) or n < 1:
+        raise ValueError(f"n must be a positive integer, got {n!r}")
+    return torch.from_numpy(np.fft.fftshift(frequency_axes(1, int(n))[1]))
 
 
 def frequency_axes(

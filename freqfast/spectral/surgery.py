@@ -38,10 +38,17 @@ def copy_model(model: nn.Module) -> nn.Module:
     """A deep copy, even if a module keeps a computed tensor, such as the weight under weight norm or pruning.
 
     torch refuses to copy such a tensor, which the module computes anew before each call, or keeps to be looked at.
+
+    Raises:
+        ValueError: If the model holds what Python cannot copy.
     """
     values = (value for module in model.modules() for value in _inside(vars(module)))
     computed = (value for value in values if isinstance(value, Tensor) and not value.is_leaf)
-    return deepcopy(model, {id(value): value.detach().clone() for value in computed})
+    try:
+        return deepcopy(model, {id(value): value.detach().clone() for value in computed})
+    except Exception as error:  # of a lock, an open file, a generator
+        name, reason = type(model).__name__, " ".join(str(error).split())[:200]
+        raise ValueError(f"{name} cannot be copied ({reason}); keep what cannot be copied outside of it") from error
 
 
 def _inside(kept: Any) -> Iterator[Any]:

@@ -51,11 +51,17 @@ def _assume_constant(function: Callable[_P, _T]) -> Callable[_P, _T]:
 
 
 def as_tensor(name: str, value: Tensor | np.ndarray, way_out: str = "") -> Tensor:
-    """A tensor as it is, a NumPy array as a copy; a TypeError for anything else."""
+    """A tensor as it is, a NumPy array as a copy; a TypeError for anything else.
+
+    A ValueError refuses tensors that are not a dense array of values.
+    """
     if isinstance(value, np.ndarray):
         return torch.from_numpy(np.array(value, order="C"))
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a tensor or a NumPy array, got {type(value).__name__}{way_out}")
+    if value.layout is not torch.strided or value.is_nested or value.is_meta:
+        kind = "on the meta device" if value.is_meta else "nested" if value.is_nested else f"{value.layout}"
+        raise ValueError(f"{name} must be a dense tensor with values, but is {kind}")
     return value
 
 

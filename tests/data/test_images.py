@@ -21,7 +21,7 @@ def test_moments_are_those_of_the_training_pixels():
     np.testing.assert_allclose(data.mean, pixels.mean((0, 1, 2)), rtol=1e-12)
     np.testing.assert_allclose(data.std, pixels.std((0, 1, 2)), rtol=1e-12)
     grey = Images(np.full((2, 4, 4, 3), 99, np.uint8), np.array([0, 0]))
-    assert ImageData("grey", ("a",), grey, grey).std == (1.0, 1.0, 1.0)
+    assert ImageData("grey", ("a", "b"), grey, grey).std == (1.0, 1.0, 1.0)
 
 
 def test_head_keeps_images_with_their_labels():
@@ -107,3 +107,8 @@ def test_the_fingerprint_is_that_of_manifests_and_results(monkeypatch):
     digest = hashlib.sha256(images.pixels.tobytes() + images.labels.tobytes()).hexdigest()
     monkeypatch.setattr("freqfast.data.images._PART", 2)
     assert images.fingerprint() == digest != images[:4].fingerprint()
+
+
+def test_one_class_is_refused():
+    with pytest.raises(ValueError, match=r"^noise has one class, a, so there is nothing"):
+        ImageData("noise", ("a",), image_set([0, 0]), image_set([0, 0]))

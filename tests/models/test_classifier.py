@@ -1,4 +1,6 @@
 import hashlib
+import warnings
+from threading import Lock
 
 import numpy as np
 import pytest
@@ -29,6 +31,17 @@ def plainly(model, images):
         logits = torch.cat([model(image[None]) for image in normalised(images)])
     model.float()
     return logits.argmax(1).numpy()
+
+
+class Turned(nn.Module):
+    """What a function makes of its input."""
+
+    def __init__(self, turn):
+        super().__init__()
+        self.turn = turn
+
+    def forward(self, images):
+        return self.turn(images)
 
 
 def test_batches_of_large_images_are_small():
@@ -189,7 +202,12 @@ def test_torchscript_is_refused(model):
 @pytest.mark.parametrize(
     ("layers", "message"),
     [
-        ([nn.Conv2d(3, 2, 3)], r"must give logits of shape \(4, classes\), got a tensor of shape \(4, 2, 6, 6\)"),
+        ([nn.Conv2d(3, 2, 3)], r"must give logits of shape \(4, classes\), .* got a tensor of shape \(4, 2, 6, 6\)"),
+        ([nn.Flatten(), nn.Linear(192, 1)], r"must give logits .* two classes or more, got .* shape \(4, 1\)"),
+        ([nn.Flatten(), Turned(lambda x: x > 0)], "must give logits .* got .*bool"),
+        ([nn.Flatten(), Turned(lambda x: x + 0j)], "must give logits .* got .*complex64"),
+        ([nn.Flatten(), Turned(torch.Tensor.to_sparse)], "must give logits .*sparse_coo"),
+        ([nn.Flatten(), Turned(lambda x: x.to("meta"))], "must give logits .* got .* on meta"),
         ([nn.Flatten(0), nn.Unflatten(0, (2, -1))], r"must give logits .* got a tensor of shape \(2, 384\)"),
         ([nn.Flatten(), nn.Unflatten(1, (1, -1)), nn.RNN(192, 2)], "must give logits .* got tuple"),
         ([nn.Flatten(), nn.Linear(12, 2)], r"cannot take images of 8x8x3: (addmm: )?mat1 and mat2 shapes"),
@@ -200,3 +218,41 @@ def test_models_that_do_not_classify_such_images(noise, layers, message):
     with pytest.raises(ValueError, match=f"^mine {message}") as caught:
         classifier.predict(noise(4))
     assert "\n" not in str(caught.value)
+
+
+def test_models_that_cannot_be_copied():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
+    model.lock = Lock()
+    with pytest.raises(ValueError, match=r"^Sequential cannot be copied \(cannot pickle .*lock.* object\); keep"):
+        classifier_of(model, MEAN, STD)
+
+
+class Unsteady(nn.Module):
+    """A network whose forward leaves dropout on, or BatchNorm in training mode."""
+
+    def __init__(self, course):
+        super().__init__()
+        self.norm, self.course = nn.BatchNorm2d(3), course
+
+    def forward(self, images):
+        return self.course(self, images).flatten(1)
+
+
+@pytest.mark.parametrize(
+    "course",
+    [
+        lambda self, x: torch.nn.functional.dropout(x),
+        lambda self, x: self.norm.train()(x),
+        lambda self, x: x - x.mean((0, 2, 3), keepdim=True),
+        lambda self, x: x if len(x) > 1 else 1 / 0,
+    ],
+)
+def test_networks_that_answer_otherwise_each_time_are_told_once(course, noise):
+    images = noise(4)
+    images[1:] //= 4
+    classifier = classifier_of(Unsteady(course), MEAN, STD, name="mine")
+    with pytest.warns(UserWarning, match="^mine gives other logits for the same image, at random or by what"):
+        classifier.predict(images)
+    with warnings.catch_warnings(action="error"):
+        classifier.predict(images)
+        classifier.edited(lambda network: None).predict(images)

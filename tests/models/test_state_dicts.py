@@ -143,3 +143,23 @@ def test_missing_file_and_pipe(tmp_path):
     os.mkfifo(tmp_path / "w.safetensors")
     with pytest.raises(ValueError, match="is no regular file"):
         load_state(tmp_path / "w.safetensors")
+
+
+def test_a_flipped_bit_in_a_file_of_torch(tmp_path):
+    path, tensor = tmp_path / "w.pth", torch.arange(12.0)
+    torch.save({"a": tensor}, path)
+    content = path.read_bytes()
+    place = content.index(tensor.numpy().tobytes())
+    path.write_bytes(content[: place + 5] + bytes([content[place + 5] ^ 1]) + content[place + 6 :])
+    with pytest.raises(ValueError, match=r"w\.pth cannot be read .*: the checksum of w/data/0 in it is wrong"):
+        load_state(path)
+
+
+def test_a_file_of_torch_without_checksums(tmp_path):
+    computed = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"a": torch.ones(1)}, tmp_path / "w.pth")
+    finally:
+        torch.serialization.set_crc32_options(computed)
+    assert torch.equal(load_state(tmp_path / "w.pth")["a"], torch.ones(1))

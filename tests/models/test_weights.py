@@ -252,3 +252,29 @@ def test_a_network_that_keeps_more_than_tensors():
     assert fresh.weight.isfinite().all()
     with pytest.raises(ValueError, match="1 unexpected, the first is _extra_state"):
         load_weights(nn.Linear(3, 2), fresh.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensor: tensor.char(), "of another kind, the first is .*weight, whole numbers for floats"),
+        (lambda tensor: tensor > 0, "of another kind, the first is .*weight, whole numbers for floats"),
+        (lambda tensor: tensor + 0j, "of another kind, the first is .*weight, complex numbers for floats"),
+        (lambda tensor: tensor.to_sparse(), "of another kind, the first is .*weight, torch.sparse_coo for floats"),
+        (lambda tensor: tensor.numpy(), "of another kind, the first is .*weight, ndarray for floats"),
+        (lambda tensor: None, "of another kind, the first is .*weight, NoneType for floats"),
+        (lambda tensor: tensor.to("meta"), "is on the meta device, where it has no values"),
+    ],
+)
+def test_values_that_are_no_weights(change, message, fresh):
+    model = fresh()
+    before = outputs(model)
+    with pytest.raises(ValueError, match=f"^the state dict does not fit mine: .*{message}") as caught:
+        load_weights(model, {name: change(tensor) for name, tensor in model.state_dict().items()}, "mine")
+    assert "\n" not in str(caught.value)
+    assert torch.equal(outputs(model), before)
+
+
+def test_names_that_are_no_text(fresh):
+    with pytest.raises(ValueError, match=r"1 unexpected, the first is 7$"):
+        load_weights(model := fresh(), {**model.state_dict(), 7: torch.zeros(1)})

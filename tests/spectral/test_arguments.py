@@ -32,6 +32,7 @@ from freqfast.spectral.bands import assign_bands, band_counts
 from freqfast.spectral.decay import energy_outside
 from freqfast.spectral.proportion import project_onto_subspace
 from freqfast.spectral.recombination import gaussian_low_pass, recombine_amplitude_phase
+from freqfast.spectral.spectrum import frequencies
 from freqfast.spectral.waves import add_planar_waves
 from tests.support.projected import THREE, TWO
 
@@ -143,7 +144,14 @@ REFUSED = [
     (lambda: project_onto_subspace(GOOD, {"low": 0.5, "high": 0.5}, rank=2), "one of 1, 3, 4 .* low and high.* got 2"),
     (lambda: project_onto_subspace(GOOD, {"low": 0.5, "mid": 0.5}, THREE, 2), "one of 1, 3 .* low and mid.* got 2"),
     (lambda: energy_outside(GOOD, "mid"), "unknown band 'mid'; the bands are low, high"),
-    (lambda: SpectrumEqualizer(bins=0), "bins must be at least 1, got 0"),
+    (lambda: SpectrumEqualizer(bins=0), "bins must be an integer from 1 to 1024, got 0"),
+    (lambda: apply_equalization(nn.Sequential(CONV), bins=10**9), "bins must be an integer .* got 1000000000"),
+    (lambda: SpectrumEqualizer(bins=2.5), "bins must be an integer .* got 2.5"),
+    (lambda: band_shares(GOOD.to_sparse()), "weight must be a dense tensor with values, but is torch.sparse_coo"),
+    (lambda: power_spectrum(GOOD.to("meta")), "weight must be a dense tensor with values, but is on the meta device"),
+    (lambda: perturb_spectrum(GOOD.to_sparse()), "images must be a dense tensor with values, but is torch.sparse_coo"),
+    (lambda: frequencies(0), "n must be a positive integer, got 0"),
+    (lambda: frequencies(2.5), "n must be a positive integer, got 2.5"),
     (lambda: SpectrumEqualizer(exponent=1.5), r"exponent must lie in \[0, 1\], got 1.5"),
     (lambda: SpectrumEqualizer(exponent=math.nan), "got nan"),
     (lambda: apply_antialiasing(STRIDED), "Sequential has no strided Conv2d beyond its first convolution"),

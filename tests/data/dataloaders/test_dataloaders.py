@@ -113,7 +113,7 @@ def test_batch_size_out_of_range(data, batch_size):
 def test_tiny_images_cannot_be_cropped():
     tiny = Images(np.zeros((2, 4, 9, 3), np.uint8), np.zeros(2, np.int64))
     with pytest.raises(ValueError, match="9x4 pixels are too small to crop; use images of 5 or more"):
-        dataloaders(ImageData("tiny", ("a",), tiny, tiny), batch_size=2)
+        dataloaders(ImageData("tiny", ("a", "b"), tiny, tiny), batch_size=2)
 
 
 @pytest.mark.parametrize(
