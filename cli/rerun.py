@@ -9,6 +9,7 @@ from freqfast.cli.files import check_data, check_folder
 from freqfast.cli.interrupts import long_command
 from freqfast.cli.options import AsJson, Data, TrainingDevice
 from freqfast.cli.output import CleanTable, console, percent, print_json, progress_bar, say, typed_command
+from freqfast.cli.ranks import meet
 
 if TYPE_CHECKING:
     from freqfast.training import Repetition
@@ -38,6 +39,7 @@ def rerun(
     check_data(data)
     check_folder(out)
 
+    meet()
     with long_command(out, "the same command goes on") as stop, progress_bar() as progress:
         from freqfast import training
 

@@ -15,7 +15,7 @@ from freqfast.cli.files import check_data, check_folder
 from freqfast.cli.interrupts import long_command
 from freqfast.cli.options import AsJson, Data, Settings, TrainingDevice
 from freqfast.cli.output import console, print_json, progress_bar, say, typed_command
-from freqfast.cli.ranks import has_several_ranks, is_first_rank
+from freqfast.cli.ranks import has_several_ranks, is_first_rank, meet
 from freqfast.cli.run_report import compare_with_baseline, print_next, resume_command, run_table, write_comparison
 
 from freqfast.records import plain
@@ -98,6 +98,7 @@ def run(
         while hints:
             say(hints.pop())
 
+    meet()
     go_on = f"go on with `{resume_command(out, has_baseline=baseline)}`{' on as many ranks' * has_several_ranks()}"
     with long_command(out, go_on) as stop, progress_bar() as progress:
         if resume is None:

@@ -8,7 +8,9 @@ that was started alone is the only rank, and nothing here costs it anything.
 import itertools
 import os
 import re
+import socket
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +21,6 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed.nn.functional  # now: its default arguments would keep open a group that exists at its import
 from torch import distributed
-from torch.distributed.rendezvous import rendezvous
 
 from freqfast.compute.precision import default_device
 from freqfast.progress import RunStoppedError
@@ -29,6 +30,8 @@ T = TypeVar("T")
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 _TIMEOUT = timedelta(days=1)  # the others wait while the first one downloads, or writes to a slow disk
+_CONNECTION = timedelta(minutes=1)
+_PATIENCE_S, _MEETING_S = 5, 600  # until a line says that ranks are missing, and until that is an error
 _FAILURE = "failure"
 _LOST = re.compile("gloo|nccl", re.IGNORECASE)  # in the error of an exchange whose other side is gone
 
@@ -194,17 +197,53 @@ _numbers = itertools.count()  # of the process groups that are made here
 def _connect() -> Any:
     """Make the process group, unless it exists, and return the store that its ranks share."""
     if not distributed.is_initialized():
-        store, rank, count = _rendezvous()
+        store, ranks = _meet(), current_ranks()
         # Under a name that no former group has used.
         store = distributed.PrefixStore(f"freqfast/{next(_numbers)}", store)  # type: ignore[attr-defined]
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=_TIMEOUT)
+        distributed.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.count, timeout=_TIMEOUT)
     return distributed.distributed_c10d._get_default_store()
 
 
 @lru_cache(maxsize=1)
-def _rendezvous() -> tuple[Any, int, int]:
-    return next(rendezvous("env://", timeout=_TIMEOUT))
+def _meet() -> Any:
+    """The store of all ranks, once all are there; signals end the wait, to which torch's own rendezvous is deaf."""
+    ranks, (host, port) = current_ranks(), (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+    is_server = ranks.is_first and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"  # else torchrun has it
+    here = [f"rank {rank}" for rank in range(ranks.count)]
+
+    def wait_for(are_there: Callable[[], bool], who: str) -> None:
+        begin, is_told = time.monotonic(), False
+        while not are_there():
+            waited = time.monotonic() - begin
+            because = f"RANK={ranks.rank} and WORLD_SIZE={ranks.count} are set; unset them to work alone"
+            if waited > _MEETING_S:
+                raise RunStoppedError(f"waited {_MEETING_S // 60} minutes for {who}, since {because}")
+            if waited > _PATIENCE_S and not is_told:
+                warnings.warn(f"waiting for {who}, since {because}", stacklevel=2)
+                is_told = True
+            time.sleep(0.1)
+
+    if not is_server:
+        wait_for(first_rank_answers, f"rank 0 of {ranks.count} at {host}:{port}")
+    try:
+        place = host, port, ranks.count, is_server, _CONNECTION
+        store: Any = distributed.TCPStore(*place, wait_for_workers=False)  # type: ignore[attr-defined]
+    except distributed.DistError as error:
+        raise RunStoppedError(f"rank {ranks.rank} cannot meet the others at {host}:{port}: {_line(error)}") from None
+    attempt = f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"
+    store = distributed.PrefixStore(attempt, store)  # type: ignore[attr-defined]
+    store.set(here[ranks.rank], "")
+    wait_for(lambda: store.check(here), f"all {ranks.count} ranks")
+    store.set_timeout(_TIMEOUT)
+    return store
+
+
+def first_rank_answers() -> bool:
+    """Whether something listens where the ranks meet."""
+    with suppress(OSError), socket.create_connection((os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]), 1):
+        return True
+    return False
 
 
 def current_ranks() -> Ranks:
@@ -213,6 +252,16 @@ def current_ranks() -> Ranks:
         return Ranks()
     rank, count, local_rank = (int(os.environ[name]) for name in _VARIABLES[:3])
     return Ranks(rank, count, local_rank)
+
+
+def check_alone() -> None:
+    """Refuse to train alone among some variables of a launcher: fastai would take WORLD_SIZE for its word."""
+    if current_ranks().count == 1 and os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1"):
+        absent = next(name for name in _VARIABLES if not os.environ.get(name))
+        raise ValueError(
+            f"WORLD_SIZE={os.environ['WORLD_SIZE']} is set, as by a launcher, but {absent} is not; unset WORLD_SIZE to "
+            "train alone"
+        )
 
 
 def _line(error: BaseException) -> str:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from freqfast.callbacks.proportion import FrequencyProportion
+from freqfast.compute.ranks import check_alone
 from freqfast.data import ImageData
 from freqfast.models.build import channels_last
 from freqfast.models.network import Network
@@ -64,6 +65,7 @@ def fine_tune(
         >>> fine_tune(network, recipe, data, device="cpu").name
         'mine'
     """
+    check_alone()
     if not 0 <= keep < 1:
         raise ValueError(f"keep must lie in [0, 1), got {keep}")
     if not any(parameter.requires_grad for parameter in network.module.parameters()):

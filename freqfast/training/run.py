@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from freqfast.compute.memory import memory_error
-from freqfast.compute.ranks import Ranks, current_ranks
+from freqfast.compute.ranks import Ranks, check_alone, current_ranks
 from freqfast.data.images import list_classes
 from freqfast.models.file import check_round_trip
 from freqfast.progress import Log, Progress, RunStoppedError, Stop, notebook_progress, stopping
@@ -81,7 +81,9 @@ def run_recipe(
         FileExistsError: . exists already; choose another out or remove it
     """
     gc.collect()  # the Learners of earlier runs, which hold images, weights and gradients in cycles of references
+    check_alone()
     ranks = current_ranks()
+    ranks.wait()  # now, before the first one loads data for as long as it takes
     progress = progress or notebook_progress() if ranks.is_first else None
     directory, watched = RunDirectory(out), stopping(progress, stop)
     with ExitStack() as lock:

@@ -8,6 +8,7 @@ import pytest
 from torch import distributed
 
 from freqfast.compute.ranks import Ranks, current_ranks
+from freqfast.progress import RunStoppedError
 from tests.support.ranks import on_ranks  # noqa: F401
 
 CODE = """
@@ -89,3 +90,12 @@ def test_a_rank_leaves_at_once_after_an_exchange(on_ranks):  # noqa: F811
     first, second = on_ranks(fail_after_an_exchange)
     assert first == [f"ValueError: no {number}" for number in range(20)]
     assert second == [f"RunStoppedError: rank 0: no {number}" for number in range(20)]
+
+
+def test_ranks_that_do_not_come(monkeypatch):
+    names = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 2, "MASTER_ADDR": "localhost", "MASTER_PORT": 0}
+    for name, value in names.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr("freqfast.compute.ranks._MEETING_S", 0)
+    with pytest.raises(RunStoppedError, match=r"^waited 0 minutes for all 2 ranks, since RANK=0 and WORLD_SIZE=2 are"):
+        current_ranks().wait()

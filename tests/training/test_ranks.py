@@ -108,7 +108,7 @@ def test_run_alone_works_in_several_processes(on_ranks, tree, tmp_path):  # noqa
     others = (f"evaluate {out}", f"corrupt {tree} -o stored", f"quality {out}", "study absent.toml")
     assert on_ranks(rank_tasks.command, tmp_path, train, *others, f"run --resume {out}") == [[0, 2, 2, 2, 2, 0]] * 2
     said = (tmp_path / "0").read_text()
-    assert "study works in one process; call it without torchrun" in said
+    assert "study works in one process, `run` in several; leave torchrun out" in said
     assert said.count("clean accuracy") == 2
     assert (tmp_path / "1").read_text() == ""
 
