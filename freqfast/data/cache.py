@@ -29,11 +29,13 @@ def folder() -> Path:
 
 
 def fingerprint(files: Iterable[Path]) -> str:
-    """A key that changes with the path, size or time of a file."""
+    """A key that changes with the path, size or times of a file, of which no program can set back the last one."""
     digest = hashlib.sha256()
     for path in sorted(map(os.path.abspath, files)):
         status = os.stat(path)
-        digest.update(os.fsencode(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n"))
+        digest.update(
+            os.fsencode(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}\0{status.st_ctime_ns}\n")
+        )
     return digest.hexdigest()[:16]
 
 

@@ -15,6 +15,7 @@ from freqfast.robustness.archive.layout import (
     MANIFEST,
     check_limit,
     check_required,
+    find_fault,
     images_file,
     read_manifest,
 )
@@ -30,7 +31,8 @@ def stored_source(
     """A folder of corrupted images, see `freqfast.robustness.archive.layout`.
 
     A file is memory-mapped when its turn comes and let go after it. Where there is a manifest, the files hold the
-    severities that it lists, and corruptions of other packages count as well.
+    severities that it lists, corruptions of other packages count as well, and before a file is used its hash is
+    compared with the manifest's: the labels' here, those of images when their turn comes, with a ValueError.
 
     Args:
         folder: The folder.
@@ -48,6 +50,14 @@ def stored_source(
     check_limit(limit)
     manifest = read_manifest(folder)
     severities = manifest.severities if manifest else SEVERITIES
+    unread = dict(manifest.files) if manifest else {}
+
+    def check(file: str) -> None:
+        path, entry = folder / file, unread.pop(file, None)
+        if entry and path.is_file() and (fault := find_fault(path, entry)):
+            raise ValueError(f"{path} is not the file of {MANIFEST} ({fault}); put that back, or make it again")
+
+    check(LABELS)
     labels = _map_labels(folder / LABELS, len(severities))
     of_others = manifest.corruptions if manifest else required or ()
     known = dict.fromkeys(only or (*CORRUPTIONS, *C_BAR, *IMAGENET_C_BAR, *of_others))
@@ -62,6 +72,7 @@ def stored_source(
 
     def read(corruption: str, severity: int) -> tuple[np.ndarray, None]:
         start = severities.index(severity) * count
+        check(images_file(corruption))
         return _map_images(folder / images_file(corruption), rows)[start : start + count][:limit], None
 
     digest = hashlib.sha256((folder / MANIFEST).read_bytes() if manifest else b"")

@@ -8,8 +8,9 @@ import pytest
 
 from freqfast.data.cifar10 import CLASSES
 from freqfast.robustness import evaluate_source
-from freqfast.robustness.archive.layout import Manifest, StoredFile, write_manifest
+from freqfast.robustness.archive.layout import Manifest, write_manifest
 from freqfast.robustness.archive.reading import stored_source
+from freqfast.robustness.archive.writing import write_archive
 from tests.support.cells import cell_of, cells_of
 from tests.support.networks import classifier_of
 
@@ -54,7 +55,7 @@ def test_integers_of_any_kind_and_fortran_order(archive, model):
 
 
 def test_a_manifest_says_which_severities_there_are(archive):
-    manifest = Manifest("mine", 5, "", None, 0, (1, 2, 4, 5), {"fog.npy": StoredFile("", 0, (), "", None)})
+    manifest = Manifest("mine", 5, "", None, 0, (1, 2, 4, 5), {})
     write_manifest(archive, manifest)  # twenty images: four blocks of five now
     np.save(archive / "labels.npy", np.tile(np.arange(5), 4))
     source = stored_source(archive)
@@ -132,3 +133,20 @@ def test_folders_without_manifest_are_told_apart_by_their_images(archive, tmp_pa
     np.save(copy / "fog.npy", fog)
     assert stored_source(archive).sha256 != stored_source(copy).sha256
     assert stored_source(archive, required=["saturate"]).sha256 == stored_source(copy, None, ["saturate"]).sha256
+
+
+@pytest.mark.parametrize("damage", ["two files change places", "a pixel", "a label"])
+def test_files_that_are_not_the_manifests(damage, images, folder, model):
+    write_archive(folder, images, ["fog", "contrast"], source="photos")
+    fog, contrast = folder / "fog.npy", folder / "contrast.npy"
+    if damage == "two files change places":
+        content = fog.read_bytes()
+        fog.write_bytes(contrast.read_bytes())
+        contrast.write_bytes(content)
+    else:
+        path = folder / "labels.npy" if damage == "a label" else fog
+        content = bytearray(path.read_bytes())
+        content[-8] ^= 1
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"(fog|labels)\.npy is not the file of manifest\.json \(its content"):
+        evaluate_source([classifier_of(model, (0,) * 3, (1,) * 3)], stored_source(folder))
