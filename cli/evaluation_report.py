@@ -97,9 +97,11 @@ def _print(result: "CorruptionResult", comparison: "Comparison | None", choice: 
     if as_json:
         print(json.dumps(_as_dict(result, comparison), indent=2))
         return
+    from freqfast.report.measures import verdict
+
     asked = _asked(result, choice)
     if result.accuracy:
-        say(Text(one_line(_verdict(result) + _against(comparison)), style="bold"))
+        say(Text(one_line(verdict(result) + _against(comparison)), style="bold"))
     say(_conditions(result))
     console.print(corruption_table(result.accuracy))
     for line in _result_lines(result, asked):
@@ -111,19 +113,6 @@ def _print(result: "CorruptionResult", comparison: "Comparison | None", choice: 
         console.print(difference_table("difference by corruption, points", dict(by_corruption), comparison.images))
     if missing := [name for name in asked if name not in result.accuracy]:
         say(f"not measured: {', '.join(missing)}")
-
-
-def _verdict(result: "CorruptionResult") -> str:
-    """What corruption costs, in a sentence."""
-    corrupted, accuracy = result.mean(), result.by_corruption
-    worst = sorted(accuracy, key=lambda name: accuracy[name])[:2]
-    if result.clean is None:
-        told = ", ".join(f"{name.replace('_', ' ')} {100 * accuracy[name]:.0f} %" for name in worst)
-        return f"{100 * (corrupted or 0):.0f} % right under corruption; worst: {told}"
-    lost = result.clean - (corrupted or 0)
-    change = f"loses {100 * lost:.0f} points" if lost >= 0 else f"gains {-100 * lost:.0f} points"
-    told = ", ".join(f"{name.replace('_', ' ')} {100 * (accuracy[name] - result.clean):+.0f}" for name in worst)
-    return f"{change} under corruption; worst: {told}"
 
 
 def _against(comparison: "Comparison | None") -> str:

@@ -17,8 +17,8 @@ from freqfast.files import write_text
 from freqfast.progress import Progress
 from freqfast.report.entries import Entry, load_entries
 from freqfast.report.inline import inline_figure
-from freqfast.report.measures import MEASURES, corruption_families, difference, measure
-from freqfast.report.page_figures import page_figures
+from freqfast.report.measures import ALL, corruption_families, difference, measure, measures_of, verdict
+from freqfast.report.page_figures import FILTERS, page_figures
 from freqfast.runs.recipe import differing_fields, dotted_settings
 
 _BUDGET = ("data", "image_size", "model", "model_options", "epochs", "batch_size", "test_images", "holdout")
@@ -64,16 +64,18 @@ def render_page(
     environment.filters |= {"percent": _percent, "breakable": _breakable}
     template = environment.from_string(files("freqfast.report").joinpath("page.html.jinja").read_text("utf-8"))
     first, names = entries[0], [entry.label for entry in entries]
+    measures = measures_of([entry.result for entry in entries])
     if len(entries) == 1:
-        title = f"Run {first.label}"
-        lead = f"What it learned and how robust it is: {first.run.recipe.description}."
+        title, lead = f"Run {first.label}", _verdict(first)
     else:
         title = f"{len(entries)} runs compared"
-        lead = f"{_listed(names)}; differences are to {first.label}."
+        lead = "; ".join(
+            [*(_change(entry, first, measures) for entry in entries[1:]), f"differences are to {first.label}"]
+        )
     commands, without_command = _commands(entries, command)
     differing, shared = _settings(entries)
     missing = _missing(entries)
-    results = [_row(entry, first) for entry in entries]
+    results = [_row(entry, first, measures) for entry in entries]
     page = template.render(
         title=title,
         lead=lead,
@@ -83,7 +85,7 @@ def render_page(
         cautions=_cautions(entries),
         differing=differing,
         shared=shared,
-        measures=MEASURES,
+        measures={name: "all measured" if name == ALL else name for name in measures},
         first_band=next((entry.spectra.bands.names[0] for entry in entries if entry.spectra), "low"),
         results=results,
         method=_method(entries, results),
@@ -206,9 +208,29 @@ def _same_bands(entry: Entry, first: Entry) -> bool:
     return entry.spectra is None or first.spectra is None or entry.spectra.bands == first.spectra.bands
 
 
-def _row(entry: Entry, first: Entry) -> dict[str, Any]:
+def _verdict(entry: Entry) -> str:
+    """What a run measured, in a sentence."""
+    clean = entry.result.clean
+    told = [] if clean is None else [f"{100 * clean:.1f} % clean"]
+    told += [verdict(entry.result).replace(" -", " −")] if entry.result.accuracy else []  # noqa: RUF001
+    return ", ".join(told) or "nothing was measured"
+
+
+def _change(entry: Entry, first: Entry, measures: Sequence[str]) -> str:
+    """How much more or less a run has right than the first, under corruption and clean."""
+    told = []
+    for name in [*[name for name in measures if name != "clean"][:1], "clean"]:
+        change, _ = difference(entry.result, first.result, name)
+        where = {"clean": "clean", ALL: "under corruption"}.get(name, f"in {name}")
+        if change is not None:
+            span = " to ".join(_percent(end, True) for end in change.interval or ())
+            told.append(f"{_percent(change.value, True)} points {where}" + (f" (95 %: {span})" if span else ""))
+    return f"{entry.label}: {', '.join(told) or 'nothing to compare'}"
+
+
+def _row(entry: Entry, first: Entry, measures: Sequence[str]) -> dict[str, Any]:
     cells = []
-    for name in MEASURES:
+    for name in measures:
         change, paired = (None, False) if entry is first else difference(entry.result, first.result, name)
         cells.append({"accuracy": measure(entry.result, name), "change": change, "paired": paired})
     low = "unknown" if entry.spectra is None else f"{100 * entry.spectra.proportion[0]:.0f} %"
@@ -247,7 +269,8 @@ def _parts(entries: Sequence[Entry], progress: Progress | None) -> list[dict[str
         drawn.append((figure, inline_figure(figure.draw)))
         if progress:
             progress(done, len(wanted), figure.title)
-    return [{"title": part, "figures": list(pairs)} for part, pairs in groupby(drawn, key=lambda pair: pair[0].part)]
+    parts = groupby(drawn, key=lambda pair: pair[0].part)
+    return [{"title": part, "is_filters": part.startswith(FILTERS), "figures": list(pairs)} for part, pairs in parts]
 
 
 def _commands(entries: Sequence[Entry], page_command: str | None) -> tuple[list[str], list[str]]:
@@ -260,7 +283,7 @@ def _commands(entries: Sequence[Entry], page_command: str | None) -> tuple[list[
         for name, found in entry.analyses.items():
             if entry.run.directory.analysis(name).is_file():
                 made[name] = found.command
-        commands += [command for command in made.values() if command is not None]
+        commands += [command for command in made.values() if command is not None and command not in commands]
         if lacking := [what for what, command in made.items() if command is None]:
             without.append(f"{entry.label} ({', '.join(lacking)})")
     if page_command is not None:

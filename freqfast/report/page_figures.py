@@ -19,6 +19,8 @@ from freqfast.report.spectra_figures import (
 )
 from freqfast.spectra import Spectra
 
+FILTERS = "Filters of "  # how the heading of their part begins
+
 
 @dataclass(frozen=True)
 class PageFigure:
@@ -45,7 +47,7 @@ def _robustness(entries: Sequence[Entry]) -> Iterator[PageFigure]:
     part = "Robustness"
     results = {entry.label: entry.result for entry in entries}
     both = {k: (r.clean, r.mean15) for k, r in results.items()}
-    if any(None not in pair for pair in both.values()):
+    if len(entries) > 1 and any(None not in pair for pair in both.values()):
         told = [f"{k}: clean {_percent(c)}, mean15 {_percent(m)}" for k, (c, m) in both.items()]
         caption = "One point per run, with 95 % intervals; better is up and to the right."
         draw = partial(clean_against_mean15, results)
@@ -65,7 +67,13 @@ def _robustness(entries: Sequence[Entry]) -> Iterator[PageFigure]:
 
 
 def _filters(spectra: Mapping[str, Spectra]) -> Iterator[PageFigure]:
-    part = f"Filters of {' and '.join(dict.fromkeys(one.layer or 'the model itself' for one in spectra.values()))}"
+    part = f"{FILTERS}{' and '.join(dict.fromkeys(one.layer or 'the model itself' for one in spectra.values()))}"
+    for label, one in spectra.items():
+        caption = (
+            f"{shown_kernel(one)} beside its power spectrum, by band, purest first; in percent: its energy in the band."
+        )
+        alt = f"{label}: {len(one.power)} filters of {one.layer}, {_proportion(one)}"
+        yield PageFigure(part, f"Filters of {label}", caption, alt, partial(filter_grid, one, title=""), True)
     told = []
     for label, one in spectra.items():
         _, level = decibel_profile(one.power)
@@ -87,12 +95,6 @@ def _filters(spectra: Mapping[str, Spectra]) -> Iterator[PageFigure]:
             alt = f"{label}: power gains from {gain.min():+.1f} to {gain.max():+.1f} dB, {gain.mean():+.1f} on average."
             caption = "How much of each frequency the modulation learned to pass, on the kernel's own DFT grid."
             yield PageFigure(part, f"Learned gains of {label}", caption, alt, partial(learned_gains, one, ""), True)
-    for label, one in spectra.items():
-        caption = (
-            f"{shown_kernel(one)} beside its power spectrum, by band, purest first; in percent: its energy in the band."
-        )
-        alt = f"{label}: {len(one.power)} filters of {one.layer}, {_proportion(one)}"
-        yield PageFigure(part, f"Filters of {label}", caption, alt, partial(filter_grid, one, title=""), True)
 
 
 def _analyses(entries: Sequence[Entry]) -> Iterator[PageFigure]:

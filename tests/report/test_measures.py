@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from freqfast.corruptions import FAMILIES, MAIN, SEVERITIES
-from freqfast.report.measures import difference, measure
+from freqfast.report.measures import ALL, difference, measure, measures_of
 from freqfast.robustness import CLEAN, CorruptionResult, Outcomes
 
 IMAGES = 40
@@ -51,6 +51,20 @@ def test_differences_on_other_images_are_unpaired(name, crc, images):
     assert found.value == pytest.approx(a.value - b.value)
     half = np.hypot(np.ptp(a.interval), np.ptp(b.interval)) / 2
     assert found.interval == pytest.approx((found.value - half, found.value + half))
+
+
+def test_the_mean_over_all_stands_for_means_that_none_has():
+    def only(result, *names):
+        return CorruptionResult({key: each for key, each in result.outcomes.items() if key[0] in (CLEAN[0], *names)})
+
+    ours, theirs = evaluation(1), evaluation(2)
+    assert measures_of([ours, theirs]) == ["clean", "mean15", "mean7", *FAMILIES]
+    some = [only(each, "fog", "snow") for each in (ours, theirs)]
+    assert measures_of(some) == ["clean", ALL]
+    assert measures_of([some[0], only(theirs, "fog")]) == ["clean"]  # means over others say nothing together
+    change = np.subtract(*(each.image_scores(["fog", "snow"]) for each in some))
+    interval = stats.norm.interval(0.95, change.mean(), change.std(ddof=1) / np.sqrt(IMAGES))
+    assert difference(*some, ALL) == ((pytest.approx(change.mean()), pytest.approx(interval)), True)
 
 
 def test_the_mean_of_one_image_has_no_interval():

@@ -131,7 +131,12 @@ def test_numbers_intervals_and_differences(variant, no_figures):
         "mixed": CorruptionResult(two.outcomes | {CLEAN: same.outcomes[CLEAN]}),
     }
     words = words_of(render_page([variant(label, result) for label, result in results.items()]))
-    assert "one 90.0 88.0 to 91.7 50.0 46.9 to 53.1 50.0 46.9 to 53.1 not measured" in words
+    assert "one 90.0 88.0 to 91.7 50.0 46.9 to 53.1 50.0 46.9 to 53.1" in words
+    assert "not measured" not in words  # mean19, which none has, is left out
+    same = "same: +25.0 points in mean15 (95 %: +22.3 to +27.7), −10.0 points clean (95 %: −11.9 to −8.1); "  # noqa: RUF001
+    lead = words.partition("Made by freqfast")[0]
+    assert same in lead
+    assert "differences are to one" in lead
     assert (
         "two 80.0 77.4 to 82.4 −10.0 −13.1 to −6.9 unpaired 75.0 72.3 to 77.7 +25.0 +20.9 to +29.1 unpaired" in words  # noqa: RUF001
     )
@@ -142,16 +147,15 @@ def test_numbers_intervals_and_differences(variant, no_figures):
     assert "Unpaired differences, of different images, have the two half-widths added in quadrature." in words
 
 
-def test_what_differs_stands_first(variant, no_figures):
+def test_what_differs_follows_the_differences(variant, no_figures):
     low = {"frequency_proportion": {"proportions": {"low": 1.0}}}
     entries = [variant("plain"), variant("low", callbacks=low, seed=1)]
     differing, same = words_of(render_page(entries)).partition("What is the same in all")[::2]
     assert "setting plain low seed 0 1 frequency_proportion – on frequency_proportion.proportions.low – 1" in differing  # noqa: RUF001
     assert " epochs 2 batch_size 256 lr 0.4 " in same
-    assert "Results" not in differing
+    assert differing.index("Differences run clean") < differing.index("What differs setting")
     alike = words_of(render_page([variant("a"), variant("b")]))
-    assert "What differs One seed each" in alike
-    assert "No setting differs." in alike
+    assert alike.index("One seed each") < alike.index("What differs No setting differs.")
 
 
 def test_missing_analyses_have_the_commands_that_add_them(entry, variant, no_figures):
@@ -174,11 +178,37 @@ def test_corruptions_of_other_packages_are_shown(variant, no_figures):
 def test_a_single_run_has_no_differences(entry, no_figures):
     words = words_of(render_page([entry]))
     assert "Run whole" in words
-    assert f" {100 * entry.spectra.proportion[0]:.0f} % 1.5 min Each corruption" in words
+    assert f" {100 * entry.spectra.proportion[0]:.0f} % 1.5 min Accuracy in percent" in words
     assert " digital low filters training " in words
     assert " device cpu freqfast unknown " in words  # a report of version 0.1 does not tell the version
     assert "difference" not in words.lower()
     assert "seed each" not in words
+
+
+def test_a_single_run_opens_with_a_verdict_and_its_filters(entry):
+    cells = dict.fromkeys(product(MAIN, SEVERITIES), 0.75)
+    cells |= {("fog", severity): 0.5 for severity in SEVERITIES} | {("snow", severity): 0.6 for severity in SEVERITIES}
+    text = render_page([replace(entry, result=measured({CLEAN: 0.9, **cells}))])
+    words = words_of(text)
+    told = "Run whole 90.0 % clean, loses 18 points under corruption; worst: fog −40, snow −30 Made by"  # noqa: RUF001
+    assert told in words
+    assert [
+        words.index(heading) for heading in ("Filters of conv1", "Results", "Robustness", "What was run")
+    ] == sorted(words.index(heading) for heading in ("Filters of conv1", "Results", "Robustness", "What was run"))
+    assert "Clean accuracy against mean15" not in words
+    assert text.index("Filters of whole") < text.index("Power by radial frequency")
+    assert entry.run.recipe.description not in words.partition("What was run")[0]
+
+
+def test_what_all_have_is_compared_where_a_mean_is_missing(variant, no_figures):
+    results = [
+        measured({CLEAN: 0.8, **{(name, s): right for name in ("fog", "snow") for s in SEVERITIES}})
+        for right in (0.5, 0.6)
+    ]
+    words = words_of(render_page([variant(label, result) for label, result in zip("ab", results, strict=True)]))
+    assert "b: +10.0 points under corruption (95 %: " in words
+    assert "run clean all measured low filters" in words
+    assert "mean15" not in words.partition("To make it again")[0]
 
 
 def test_cautions_name_the_settings_in_which_runs_differ(variant, no_figures):
