@@ -51,7 +51,7 @@ def test_one_logit_is_not_judged(learn):
     assert found.by_image is None
     with pytest.raises(ValueError, match="images without one label and a logit for each class are not judged"):
         measure(learn, ["fog"], [1]).compare(found)
-    with pytest.raises(ValueError, match="gives 1 logits, but the labels run from 0 to 2"):
+    with pytest.raises(ValueError, match="must give logits of shape \\(2, classes\\)"):
         analyse(one, "reliance")
 
 
