@@ -20,7 +20,7 @@ robust_photographs = replace(
     batch_size=32,
     lr=0.001,
     callbacks={
-        "spectrum_perturbation": {"share": 0.5, "gain": 1.0, "tilt": 20.0, "noise": 0.3},
+        "spectrum_perturbation": {"share": 0.5, "gain": 1.0, "tilt": 20.0, "noise": 0.3, "scale": 1.0},
         "batch_norm_freeze": {},
     },
 )

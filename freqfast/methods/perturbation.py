@@ -17,6 +17,7 @@ class SpectrumPerturbation(PixelMethod):
     Args:
         share: Share of each batch that is perturbed, in (0, 1].
         gain, tilt, shaping, jitter, noise: Strengths from 0, as for `perturb_spectrum`.
+        scale: Factor on the widths of blurs and on the noise, as for `perturb_spectrum`; None to follow the image size.
         mean, std: As for `PixelMethod`.
 
     Examples:
@@ -30,7 +31,9 @@ class SpectrumPerturbation(PixelMethod):
     shaping: Amount = 1.0
     jitter: Amount = 0.0
     noise: Amount = 0.08
+    scale: Amount | None = None
 
     def change(self, pixels: Tensor) -> Tensor:
         """Perturb ``(N, C, H, W)`` pixels in [0, 1]."""
-        return perturb_spectrum(pixels, self.gain, self.tilt, self.shaping, self.jitter, self.noise)
+        strengths = self.gain, self.tilt, self.shaping, self.jitter, self.noise
+        return perturb_spectrum(pixels, *strengths, scale=self.scale)

@@ -73,7 +73,7 @@ def test_exactly_the_share_of_each_batch_is_changed_in_training_only(callback, c
 
 
 def test_each_strength_is_the_functions_of_that_name():
-    strengths = {"gain": 0.5, "tilt": 1.0, "shaping": 0.7, "jitter": 0.2, "noise": 0.05}
+    strengths = {"gain": 0.5, "tilt": 1.0, "shaping": 0.7, "jitter": 0.2, "noise": 0.05, "scale": 1.5}
     pixels = torch.rand(4, 3, 16, 16)
     torch.manual_seed(0)
     found = SpectrumPerturbation(**strengths).change(pixels)

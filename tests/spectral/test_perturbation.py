@@ -9,7 +9,7 @@ from scipy.stats import kstest
 
 from freqfast.spectral.perturbation import perturb_spectrum
 
-OFF = {"gain": 0.0, "tilt": 0.0, "shaping": 0.0, "jitter": 0.0, "noise": 0.0}
+OFF = {"gain": 0.0, "tilt": 0.0, "shaping": 0.0, "jitter": 0.0, "noise": 0.0, "scale": 1.0}
 
 
 def seeded(seed=0):
@@ -79,6 +79,27 @@ def test_shaping_is_the_stated_series(size):
     assert np.mean(strength) == pytest.approx(0.25 * 0.98, rel=0.08)  # U(0, 1) / 2, and the mean of chi_12 / sqrt(12)
     assert kstest((weights / strength).ravel() / math.sqrt(12 / 11), "norm").pvalue > 1e-4
     assert np.abs(np.corrcoef(weights / strength) - np.eye(12)).max() < 0.2
+
+
+def test_scale_widens_the_tilt_and_strengthens_the_noise():
+    images = pale_images(500, 1, 16, 16)
+    only = OFF | {"tilt": 0.7, "scale": 2.0}
+    log = np.log(amplitude_ratio(images, perturb_spectrum(images, **only, generator=seeded())))
+    narrow = np.log(amplitude_ratio(images, perturb_spectrum(images, **only | {"scale": 1.0}, generator=seeded())))
+    attenuates, few = narrow[:, 0, 0, 1] < 0, (numpy_rho(16, 16) * 2) ** 2 <= 0.5
+    np.testing.assert_allclose(log[attenuates], 4 * narrow[attenuates], rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(log[~attenuates][..., few], 4 * narrow[~attenuates][..., few], rtol=1e-3, atol=1e-6)
+    assert log.max() < 1.01 * 12 * 0.105 * 0.5  # a boost ends where that of scale 1 does
+    grey = torch.full((64, 3, 16, 16), 0.5, dtype=torch.float64)
+    once, twice = (perturb_spectrum(grey, **OFF | {"noise": 0.02, "scale": s}, generator=seeded()) for s in (1.0, 2.0))
+    torch.testing.assert_close(twice - grey, 2 * (once - grey), atol=1e-6, rtol=1e-4)
+
+
+def test_the_scale_follows_the_shorter_side():
+    for side, scale in ((32, 1.0), (64, 2 ** (2 / 3))):
+        images = pale_images(4, 3, side, side + 8)
+        follows, stated = (perturb_spectrum(images, scale=s, generator=seeded()) for s in (None, scale))
+        torch.testing.assert_close(follows, stated)
 
 
 def test_jitter_is_log_normal_and_independent_by_frequency_and_channel():
