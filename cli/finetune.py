@@ -18,7 +18,7 @@ from freqfast.cli.run import parse_settings
 from freqfast.files import of_user
 
 if TYPE_CHECKING:
-    from freqfast.data import ImageData
+    from freqfast.data import ImageData, Images
     from freqfast.models.network import Network
     from freqfast.progress import Progress
     from freqfast.robustness import CorruptionResult
@@ -56,10 +56,26 @@ TrainingData = Annotated[
         "and --crop, a folder of train/ and val/ may hold images of any number and size.",
     ),
 ]
+Unlabelled = Annotated[
+    str | None,
+    option(
+        "FOLDER",
+        "Train on all images in this folder and below it, without classes; a tenth of them is held out, and --data is "
+        "for --evaluate alone.",
+    ),
+]
+ByLabels = Annotated[
+    bool,
+    typer.Option("--labels", help="Train by the images' labels, not towards the outputs of the network as it was."),
+]
 Keep = Annotated[float, option("X", "Share of the old weights in the average that is written, below 1.", min=0)]
 Measure = Annotated[
     bool,
-    typer.Option("--evaluate", help=f"Measure both networks under corruption, on {_MEASURED:,} test images at most."),
+    typer.Option(
+        "--evaluate",
+        help=f"Measure both networks under corruption, on {_MEASURED:,} test images at most: accuracy; where no labels "
+        "are known, agreement with MODEL on images that are held out.",
+    ),
 ]
 
 
@@ -70,7 +86,9 @@ def finetune(
     out: Out,
     recipe: RecipeName = None,
     data: TrainingData = None,
-    keep: Keep = 0.3,
+    unlabelled: Unlabelled = None,
+    by_labels: ByLabels = False,
+    keep: Keep = 0.5,
     settings: Settings = None,
     measure: Measure = False,
     as_json: AsJson = False,
@@ -78,19 +96,24 @@ def finetune(
 ) -> None:
     """Fine-tune an existing network, by default to make it robust at little cost in clean accuracy.
 
-    The new weights are averaged with the old ones. The last line names the command that measures the result.
+    It learns to say of a perturbed image what it says of the image itself, so labels are not needed. The new weights
+    are averaged with the old ones. The last line names the command that measures the result.
 
     Examples:
         freqfast finetune runs/first -o robust.safetensors
         freqfast finetune timm:resnet18 --weights net.pth -o robust.safetensors
-        freqfast finetune timm:resnet18 --pretrained --data images -o new.safetensors
+        freqfast finetune net.toml --unlabelled photographs -o new.safetensors
     """
     from freqfast.corruptions import find_table
 
     recipes = _load_recipes(recipe, settings or ())
+    if by_labels and unlabelled:
+        raise ValueError("--labels needs images with labels, which --unlabelled has not; leave one of them out")
+    if by_labels:
+        recipes = {name: _by_labels(each) for name, each in recipes.items()}
     if keep >= 1:
         raise ValueError(f"--keep {keep:g} leaves nothing of the training; give less than 1")
-    reads = [model, data, network.weights, network.class_list]
+    reads = [model, data, unlabelled, network.weights, network.class_list]
     check_output(out, ("safetensors",), reads, force)
     check_model(model)
     check_data(data)
@@ -102,24 +125,40 @@ def finetune(
             build_callbacks(each)
 
         from freqfast.models.state_dicts import require_savable
+        from freqfast.runs.directory import find_run
 
         source = network.load(model)
         require_savable(source.module.state_dict())
         described = out if source.spec else out.with_suffix(".toml")
         if source.spec is None:
             check_output(described, (), reads, force)
-        images = _read(source, data or source.data, network, progress)
+        data = data or source.data
+        judged = None
+        if unlabelled is None:
+            images = _read(source, data, network, progress)
+        else:
+            images = _read_unlabelled(source, unlabelled, network)
+            if measure and (data or find_run(source.name)):
+                test = TestSet(data, _MEASURED, scaling=network.scaling)
+                judged, notes = test.load(source, find_run(source.name), progress)
+                for note in notes:
+                    say(note)
         are_large = find_table("auto", *images.train.pixels.shape[1:3]) == "imagenet"
         name = recipe or _DEFAULTS[are_large]
         chosen = recipes[name]
         tuned = fine_tune(source, chosen, images, keep, network.device, progress, say)
         if source.spec is None:
-            tuned = replace(tuned, weights=out, classes=tuned.classes or images.classes, data=data or source.data)
+            classes = source.classes or (None if unlabelled else images.classes)
+            tuned = replace(tuned, weights=out, classes=classes, data=data)
         _store(tuned, out, described)
-        results = _judge(source, replace(tuned, name=str(described)), images, network, progress) if measure else ()
+        if judged is None:
+            name_of_test = f"{images.name} labelled by {source.name}" if unlabelled else images.name
+            judged = replace(images.test[:_MEASURED], name=name_of_test)
+        results = _judge(source, replace(tuned, name=str(described)), judged, network, progress) if measure else ()
     kept = f", with {100 * keep:g} % of the old weights" if keep else ""
     budget = f"epochs: {chosen.epochs}, images: {len(images.train):,}"
-    say(f"written: {out}, trained by {name} on {images.name} ({budget}){kept}")
+    towards = " towards its own outputs" if "distillation" in chosen.callbacks else ""
+    say(f"written: {out}, trained by {name} on {images.name}{towards} ({budget}){kept}")
     if described != out:
         say(f"written: {described}, which names it to every command")
     if results:
@@ -147,6 +186,11 @@ def _load_recipes(recipe: str | None, settings: Sequence[str]) -> "dict[str, Rec
     return {name: apply_overrides(load_recipe(name), changes) for name in ((recipe,) if recipe else _DEFAULTS)}
 
 
+def _by_labels(recipe: "Recipe") -> "Recipe":
+    """A recipe that trains by labels."""
+    return replace(recipe, callbacks={key: value for key, value in recipe.callbacks.items() if key != "distillation"})
+
+
 def _store(network: "Network", out: Path, described: Path) -> None:
     """Write a model file, or a state dict and the file that describes it."""
     from freqfast.models.file import write_model
@@ -161,18 +205,31 @@ def _store(network: "Network", out: Path, described: Path) -> None:
 
 
 def _judge(
-    source: "Network", tuned: "Network", images: "ImageData", options: NetworkOptions, progress: "Progress"
+    source: "Network", tuned: "Network", images: "Images", options: NetworkOptions, progress: "Progress"
 ) -> "list[CorruptionResult]":
-    """The results of the new network and of the old one on the test images, corrupted on the fly."""
+    """The results of the new network and of the old one on images, corrupted on the fly."""
     from freqfast.corruptions import CORRUPTIONS, runnable
     from freqfast.robustness import corrupted_source, evaluate_source
 
-    test = images.test[:_MEASURED]
-    cells = corrupted_source(
-        test, runnable(CORRUPTIONS)[0], name=images.name, classes=images.classes, progress=progress
-    )
+    names, _ = runnable(CORRUPTIONS)
+    cells = corrupted_source(images, names, name=images.name, classes=images.classes, progress=progress)
     classifiers = choose_among([options.classifier(each) for each in (tuned, source)], images.classes, images.name)
     return evaluate_source(classifiers, cells, (1, 1), progress, command=typed_command())
+
+
+def _read_unlabelled(source: "Network", folder: str, options: NetworkOptions) -> "ImageData":
+    """The images of a folder, scaled for the network and labelled by it; the last tenth is held out to be judged."""
+    from freqfast.data import ImageData, find_images
+    from freqfast.training import own_labels
+
+    for note in scaling_notes(source):
+        say(note)
+    images = find_images(of_user(folder), source.preprocessing)
+    if len(images) < 2:
+        raise ValueError(f"{folder} has one image; training needs one, and one is held out")
+    images = own_labels(source, images, options.device)
+    count = min(max(len(images) // 10, 1), _MEASURED)
+    return ImageData(images.name, images.classes or (), images[:-count], images[-count:])
 
 
 def _read(source: "Network", data: str | None, options: NetworkOptions, progress: "Progress") -> "ImageData":

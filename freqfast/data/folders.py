@@ -72,6 +72,28 @@ def load_tree(
     return ImageData(train_set.name, tuple(names), train_set, test_set)
 
 
+def find_images(folder: str | Path, preprocessing: Preprocessing = AS_THEY_ARE) -> Images:
+    """All images in a folder and below it, without classes: each has the label 0; nothing is decoded.
+
+    They are in a random order, the same in every call. Hidden files and folders are left out.
+
+    Raises:
+        FileNotFoundError: If there is no such folder, or no image in it.
+
+    Examples:
+        >>> find_images("absent")
+        Traceback (most recent call last):
+        FileNotFoundError: absent is no folder with images
+    """
+    root, found = Path(folder), []
+    for where, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(where, name) for name in names if names_image(name)]
+    if not found:
+        raise FileNotFoundError(f"{root} is no folder with images")
+    return _image_set(dict.fromkeys(sorted(found), ""), [""], preprocessing, root)
+
+
 def is_tree(folder: Path) -> bool:
     """Whether a folder has folders of training and of test images."""
     return (folder / "train").is_dir() and any((folder / split).is_dir() for split in TEST_SPLITS)

@@ -7,7 +7,7 @@ several ranks.
 """
 
 from freqfast.progress import RunStoppedError
-from freqfast.training.fine_tune import fine_tune
+from freqfast.training.fine_tune import average_weights, fine_tune, own_labels
 from freqfast.training.learner import build_callbacks, build_learner, fit_recipe
 from freqfast.training.learner_result import LearnerResult
 from freqfast.training.rerun import Repetition, rerun
@@ -18,11 +18,13 @@ __all__ = [
     "LearnerResult",
     "Repetition",
     "RunStoppedError",
+    "average_weights",
     "build_callbacks",
     "build_learner",
     "evaluate_learner",
     "fine_tune",
     "fit_recipe",
+    "own_labels",
     "rerun",
     "run_recipe",
 ]

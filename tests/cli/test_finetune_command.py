@@ -19,7 +19,9 @@ NORMALISATION = ("--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")
 def test_another_s_network(accepted, published):
     words = ("./foreign_net.py:net", *NORMALISATION)
     result = accepted("finetune", *words, "--weights", "theirs.th", "--out", "robust.safetensors", *QUICK)
-    told = "trained by robust on photos (epochs: 1, images: 5,120), with 30 % of the old weights"
+    told = (
+        "trained by robust on photos towards its own outputs (epochs: 1, images: 5,120), with 50 % of the old weights"
+    )
     epoch, written, described, measure = result.out.splitlines()
     assert re.fullmatch(r"epoch 1/1: train loss \d+\.\d+, test loss \d+\.\d+, test accuracy \d+\.\d\d %", epoch)
     assert written == f"written: robust.safetensors, {told}"
@@ -60,8 +62,8 @@ def test_photographs_of_any_size_and_of_some_of_the_classes(accepted, published,
     files = ("--data", "photographs", "--resize", 120, "--crop", 112, "--class-list", "names.txt")
     short = ("--set", "epochs=1", "--set", "batch_size=2")
     result = accepted("finetune", *words, *files, *short, "--force")
-    told = "trained by robust_photographs on photographs (epochs: 1, images: 2), with 30 % of the old weights"
-    assert result.out.splitlines()[2] == f"written: robust.safetensors, {told}"
+    told = "photographs towards its own outputs (epochs: 1, images: 2), with 50 % of the old weights"
+    assert result.out.splitlines()[2] == f"written: robust.safetensors, trained by robust_photographs on {told}"
     state, before = load_state("robust.safetensors"), published.state_dict()
     assert not torch.equal(state["conv1.weight"], before["conv1.weight"])
     # The recipe for photographs leaves BatchNorm's statistics as they are, the one for small images does not.
@@ -70,9 +72,38 @@ def test_photographs_of_any_size_and_of_some_of_the_classes(accepted, published,
     assert not torch.equal(load_state("robust.safetensors")["bn1.running_mean"], before["bn1.running_mean"])
 
 
+def test_images_without_labels(accepted, published, place, monkeypatch):
+    for number in range(12):  # at any depth, beside what is no image
+        write_photograph(place / "any" / ("deep/er" * (number % 2)) / f"{number}.png", number)
+    (place / "any" / "notes.txt").write_text("no image")
+    words = ("./foreign_net.py:net", *NORMALISATION, "--weights", "theirs.th", "--out", "robust.safetensors", "--force")
+    files = ("--unlabelled", "any", "--resize", 120, "--crop", 112, "--set", "batch_size=5")
+    lines = accepted("finetune", *words, *files, "--evaluate").out.splitlines()
+    told = "any towards its own outputs (epochs: 4, images: 11), with 50 % of the old weights"
+    assert f"written: robust.safetensors, trained by robust_photographs on {told}" in lines
+    judged = "robust.toml on any labelled by ./foreign_net.py:net"
+    assert any(line.startswith(judged) and "1 image" in line for line in lines)
+    assert not torch.equal(load_state("robust.safetensors")["conv1.weight"], published.conv1.weight)
+    for number, path in enumerate(("3/a.png", "7/b.png")):
+        write_photograph(place / "labelled" / "test" / path, number)
+    (place / "names.txt").write_text("\n".join("0123456789"))
+    labelled = ("--data", "labelled", "--class-list", "names.txt", "--evaluate")
+    lines = accepted("finetune", *words, *files, *labelled).out.splitlines()
+    assert any(line.startswith("robust.toml on labelled, corrupted on the fly") for line in lines)
+
+
+def test_by_labels(accepted, published):
+    words = ("./foreign_net.py:net", *NORMALISATION, "--weights", "theirs.th", "--labels", *QUICK)
+    lines = accepted("finetune", *words, "--out", "robust.safetensors").out.splitlines()
+    told = "trained by robust on photos (epochs: 1, images: 5,120), with 50 % of the old weights"
+    assert f"written: robust.safetensors, {told}" in lines
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("nothing.py:net", "--unlabelled", ".", "--labels"), "--labels needs images with labels, which --unlabelled"),
+        (("foreign_net.py:trained", *NORMALISATION, "--unlabelled", "absent"), "absent is no folder with images"),
         (("absent", "--out", "robust.pth"), "cannot write robust.pth: its name must end in .safetensors"),
         (("absent",), "absent does not exist; name a run directory"),
         (("foreign_net.py:net", "--data", "absent"), "absent does not exist; name cifar10, photos, or an archive"),

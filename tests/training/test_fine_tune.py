@@ -8,16 +8,17 @@ import torch
 from fastai.torch_core import set_seed
 from timm.layers import Conv2dSame
 
+from freqfast.callbacks import Distillation
 from freqfast.data import Images
 from freqfast.models.parts import find_parts
 from freqfast.models.state_dicts import save_state
 from freqfast.runs.recipe import Recipe
 from freqfast.runs.registry import find_recipe
 from freqfast.spectral.bands import band_shares
-from freqfast.training import fine_tune
-from freqfast.training.fine_tune import _averaged
+from freqfast.training import average_weights, fine_tune, own_labels
 from tests.support.networks import network_of, small_network
 
+teach = Distillation.teach
 PLAIN = Recipe("no callbacks", epochs=2, batch_size=8, lr=0.01, precision="float32")
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
@@ -54,7 +55,7 @@ def test_what_does_not_change_stays_also_if_infinite(source, small):
 
 def test_complex_weights_are_averaged_too():
     new, old = torch.tensor([1 + 2j, 3j]), torch.tensor([2 + 0j, 1j])
-    torch.testing.assert_close(_averaged({"w": new}, {"w": old}, 0.25)["w"], 0.75 * new + 0.25 * old)
+    torch.testing.assert_close(average_weights({"w": new}, {"w": old}, 0.25)["w"], 0.75 * new + 0.25 * old)
 
 
 def test_images_are_normalised_as_the_network_was_trained(source, small):
@@ -95,6 +96,33 @@ def test_the_recipe_for_it_puts_nothing_into_the_network(source, small):
     found = fine_tune(source, recipe, small, device="cpu", progress=lambda *step: steps.append(step[:2])).module
     assert found.state_dict().keys() == source.module.state_dict().keys()
     assert steps[-1] == (2 * recipe.epochs, 2 * recipe.epochs)
+
+
+def test_labels_play_no_part_and_the_network_before_is_the_teacher(source, small, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Distillation, "teach", lambda self, *xs: seen.append(self.teacher) or teach(self, *xs))
+    robust = find_recipe("robust")
+    callbacks = {**robust.callbacks, "antialiasing": {"layers": ["0"]}}
+    recipe = replace(robust, batch_size=8, precision="float32", callbacks=callbacks)
+    source.module[0].stride = (2, 2)
+    other = replace(small.train, labels=(small.train.labels + 1) % len(small.classes))
+    first, second = (fine_tune(source, recipe, replace(small, train=each), 0, "cpu") for each in (small.train, other))
+    for name, value in first.module.state_dict().items():
+        assert torch.equal(value, second.module.state_dict()[name])
+    for name, value in seen[-1].state_dict().items():
+        assert torch.equal(value, source.module.state_dict()[name])
+    assert find_parts(first.module)
+    assert not find_parts(seen[-1])
+
+
+def test_images_labelled_by_a_network(source, small):
+    found = own_labels(source, small.test)
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (MEAN, STD))
+    pixels = torch.from_numpy(small.test.pixels).permute(0, 3, 1, 2) / 255
+    with torch.no_grad():
+        expected = source.module((pixels - mean) / std).argmax(1)
+    assert found.labels.tolist() == expected.tolist()
+    assert found.classes == tuple("0123456789")
 
 
 def test_a_network_whose_first_layer_pads_by_itself(small):
