@@ -72,7 +72,7 @@ class BatchNormFreeze(Options, FitCallback):
     Examples:
         >>> from freqfast import find_recipe
         >>> list(find_recipe("robust_photographs").callbacks)
-        ['spectrum_perturbation', 'batch_norm_freeze']
+        ['spectrum_perturbation', 'distillation', 'batch_norm_freeze']
     """
 
     order = TrainEvalCallback.order + 1
