@@ -29,7 +29,7 @@ from freqfast.cli.output import CleanTable, console, progress_bar, say, typed_co
 from typer.core import TyperGroup
 
 from freqfast.analysis.registry import list_analyses
-from freqfast.files import write_text
+from freqfast.files import write_bytes, write_text
 from freqfast.models import SOURCES
 
 if TYPE_CHECKING:
@@ -41,7 +41,12 @@ if TYPE_CHECKING:
 Limit = Annotated[int, option("N", "Test images to use, from the first on.", min=1)]
 Out = Annotated[
     list[Path] | None,
-    option("FILE", "Draw the figure (.png, .svg, .pdf), or keep the result (.json); may be repeated.", "-o", "--out"),
+    option(
+        "FILE",
+        "Draw the figure (.png, .svg, .pdf), or keep the result (.json; features: .h5); may be repeated.",
+        "-o",
+        "--out",
+    ),
 ]
 _FOR_IMAGES = ("data", "limit", "labels")
 
@@ -134,8 +139,9 @@ def _analyse(
     from freqfast.spectral.surgery import find_conv
 
     analysis.check_options(own)
+    formats = ("json", *FORMATS, *(("h5",) if hasattr(analysis.result, "to_hdf5") else ()))
     for path in out or ():
-        check_output(path, ("json", *FORMATS), [model, data, labels, network.weights, network.class_list], force)
+        check_output(path, formats, [model, data, labels, network.weights, network.class_list], force)
     check_model(model)
     check_data(data)
     source = network.load(model, analysis.needs_images)
@@ -162,6 +168,8 @@ def _analyse(
         for path in out or ():
             if path.suffix == ".json":
                 write(path, lambda path: write_text(path, found.to_json()))
+            elif path.suffix == ".h5":
+                write(path, lambda path: write_bytes(path, found.to_hdf5()))  # type: ignore[attr-defined]
             else:
                 save_figure(path, analysis.figure({label: found}, None))
     finally:

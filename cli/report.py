@@ -29,9 +29,9 @@ def report(
 ) -> None:
     """Show a run, or compare several, on one self-contained HTML page: tables with intervals, figures, commands.
 
-    The page has the analyses that `freqfast heatmap`, `reliance`, `ablation` and `quality` keep in the runs.
-    Differences are paired, image by image, by the outcomes in RUN/evaluation.json, which `freqfast evaluate RUN --force
-    -o RUN/evaluation.json` replaces.
+    The page has the analyses that `freqfast heatmap`, `reliance`, `ablation`, `features` and `quality` keep in the
+    runs. Differences are paired, image by image, by the outcomes in RUN/evaluation.json, which `freqfast evaluate RUN
+    --force -o RUN/evaluation.json` replaces.
 
     Examples:
         freqfast report runs/first

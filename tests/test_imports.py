@@ -32,7 +32,7 @@ HOMES = {
     "fastprogress": {"progress", "training"},
     "lightning": {"integrations"},
     "transformers": {"integrations"},
-    "h5py": {"spectra"},
+    "h5py": {"analysis", "spectra"},
     "h5netcdf": set(),
     "xarray": set(),
     "typer": {"cli"},

@@ -4,6 +4,9 @@ from .definition import Analysis as Analysis
 from .definition import AnalysisResult as AnalysisResult
 from .definition import ImageResult as ImageResult
 from .definition import Table as Table
+from .features import Features as Features
+from .features import Stage as Stage
+from .features import feature_spectra as feature_spectra
 from .heat_map import HeatMap as HeatMap
 from .heat_map import fourier_heat_map as fourier_heat_map
 from .quality import Quality as Quality

@@ -21,6 +21,10 @@ OURS = {
         "freqfast.analysis.ablation:ABLATION",
         "Band ablation: accuracy without a band's filters, and without the band in every filter's response.",
     ),
+    "features": (
+        "freqfast.analysis.features:FEATURES",
+        "Feature spectra: frequencies and variance of the feature maps, stage by stage (Park and Kim, 2022).",
+    ),
     "quality": (
         "freqfast.analysis.quality:QUALITY",
         "Filter quality: sparsity, variance entropy and orthogonality (Gavrikov and Keuper, 2022); needs no data.",
@@ -33,8 +37,8 @@ def list_analyses() -> dict[str, str]:
     """Names of the analyses with a line about each, freqfast's first. Nothing is imported.
 
     Examples:
-        >>> list(list_analyses())[:4]
-        ['heatmap', 'reliance', 'ablation', 'quality']
+        >>> list(list_analyses())[:5]
+        ['heatmap', 'reliance', 'ablation', 'features', 'quality']
     """
     others = {name: point.dist for name, point in find_plugins("analyses").items() if name not in OURS}
     lines = {name: f"An analysis by {package.name}." if package else "" for name, package in others.items()}

@@ -141,7 +141,7 @@ def analyse(learn: Learner, name: str, limit: int | None = 200, seed: int = 0, *
 
     Args:
         learn: The Learner; it stays as it is.
-        name: Name of the analysis, such as "heatmap", "reliance", "ablation" or "quality".
+        name: Name of the analysis, such as "heatmap", "reliance", "features" or "quality".
         limit: Largest number of images, chosen at random; None for all. They are held in memory.
         seed: Seed of the choice of images, and of the analysis if it has one.
         **options: Arguments of the analysis' function, such as ``grid`` and ``norm`` of "heatmap".

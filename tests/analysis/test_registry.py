@@ -144,5 +144,6 @@ def test_options_are_the_parameters_with_a_description():
         "heatmap": ["norm", "seed", "grid"],
         "reliance": [],
         "ablation": ["bands", "layer", "seed"],
+        "features": [],
         "quality": ["layer"],
     }

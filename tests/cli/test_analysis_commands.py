@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from unittest.mock import Mock
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -245,3 +246,14 @@ def test_corrupt_entry_points_leave_our_commands(call, accepted, run, monkeypatc
     assert "the entry points of an installed package cannot be read (TypeError: corrupt)" in result.err
     accepted("quality", run)
     assert call("ripple", run).code == 2
+
+
+def test_features_as_hdf5_and_figure(call, run, tree, monkeypatch):
+    monkeypatch.chdir(run.parent)
+    words = ("features", run, "--data", tree, "-o", "f.h5", "-o", "f.png", "--json")
+    told = json.loads(call(*words).out)
+    assert told["stages"][0]["name"] == "conv1"
+    with h5py.File("f.h5") as file:
+        np.testing.assert_array_equal(file["entry/stage conv1/log_amplitude"], told["stages"][0]["log_amplitude"])
+    assert Image.open("f.png").size > (300, 300)
+    assert RunDirectory(run).analysis("features").is_file()

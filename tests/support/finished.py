@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import torch
 
-from freqfast.analysis import Ablation, HeatMap, Reliance
+from freqfast.analysis import Ablation, Features, HeatMap, Reliance, Stage
 from freqfast.corruptions import MAIN, SEVERITIES
 from freqfast.models.file import write_model
 from freqfast.records import record_from, write_record
@@ -69,6 +69,16 @@ def image_results(seed=0):
         Ablation(
             bands=Bands.equal_area(2), layer="conv1", counts=[3, 1], filters=rng.random(2), control=rng.random(2),
             response=rng.random(2), clean=0.8, images=9,
+        ),
+        Features(
+            stages=tuple(
+                Stage(
+                    name=name, channels=4, height=4, width=4, frequency=[0, 0.25, 0.5], variance=rng.random(),
+                    log_amplitude=[0, *-rng.random(2)],
+                )
+                for name in ("conv1", "conv2")
+            ),
+            images=9,
         ),
     )  # fmt: skip
     return {found.analysis: found for found in results}
