@@ -1,29 +1,28 @@
 """Feature spectra: the spatial frequencies of what passes through a network, stage by stage, and its variance."""
 
 import io
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import h5py
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from freqfast.analysis.definition import Analysis, Count, ImageResult, Table
+from freqfast.analysis.stages import as_maps, find_stages
 from freqfast.models.classifier import Classifier
 from freqfast.progress import Progress, notebook_progress
 from freqfast.records import Floats, check_fields
 from freqfast.spectral.bands import Bands
+from freqfast.spectral.surgery import copy_model
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FLOOR = 1e-6  # added to amplitudes before the logarithm: maps after a ReLU may be 0
-_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-Grid: TypeAlias = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -136,14 +135,12 @@ def feature_spectra(
 ) -> Features:
     """The relative log amplitude of a network's feature maps against frequency, and their variance, stage by stage.
 
-    A stage is a module with a convolution or a linear layer whose output is a map, the outermost one of its kind; a
-    chain of blocks gives a stage each. Tokens become maps by the grid of the network's last convolution before them;
-    those in front of the grid, such as a class token, are left out.
+    What a stage is, and how tokens become maps: `freqfast.analysis.stages.find_stages`.
 
     Args:
-        classifier: The network, of which `Classifier.model` is measured.
+        classifier: The network, in its precision.
         images: uint8 ``(N, H, W, 3)``.
-        labels: Not used.
+        labels: Not used; every analysis of images gets them.
         progress: Called as ``progress(done, total, message)``; by default a bar in a notebook.
 
     Returns:
@@ -154,6 +151,7 @@ def feature_spectra(
 
     Examples:
         >>> from freqfast.models import Network, Preprocessing
+        >>> from torch import nn
         >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 10, 3), nn.AdaptiveAvgPool2d(1))
         >>> classifier = Classifier(Network("mine", model, Preprocessing((0.5,) * 3, (0.25,) * 3)))
         >>> found = feature_spectra(classifier, np.zeros((2, 8, 8, 3), np.uint8))
@@ -161,117 +159,46 @@ def feature_spectra(
         [('0', 4, 6), ('2', 10, 4)]
     """
     progress = progress or notebook_progress()
-    model, size = classifier.model.to(classifier.device).float(), classifier.images_at_once(*images.shape[1:3])
+    size = classifier.images_at_once(*images.shape[1:3])
+    model = copy_model(classifier.model).to(classifier.device).float()  # a copy, so that hooks need not be removed
+    if classifier.dtype == torch.bfloat16:
+        model.bfloat16()
     sums: dict[str, list[Any]] = {}
 
     def add(name: str, maps: Tensor) -> None:
         frequency, log_amplitude = diagonal_spectrum(maps)
         relative = (log_amplitude - log_amplitude[..., :1]).mean(1).sum(0).double().cpu()
         variance = maps.var((2, 3), correction=0).mean(1).sum().double().cpu()
-        total = sums.setdefault(name, [frequency, tuple(maps.shape[1:]), 0, 0])
-        total[2:] = total[2] + relative, total[3] + variance
+        total = sums.setdefault(name, [frequency, tuple(maps.shape[1:]), 0, 0, 0])
+        total[2:] = total[2] + relative, total[3] + variance, total[4] + len(maps)  # a stage may run more than once
 
     def levels(start: int, stop: int) -> Tensor:
-        return classifier.normalise(torch.from_numpy(np.array(images[start:stop], order="C")))
+        return classifier.normalise(torch.from_numpy(np.array(images[start:stop], order="C"))).to(classifier.dtype)
 
     with torch.inference_mode():
-        grids = _find_stages(model, levels(0, 2))
-        hooks = [
+        found = find_stages(model, levels(0, 2))
+        for name, (grid, _) in found.items():
             model.get_submodule(name).register_forward_hook(
-                lambda _m, _i, output, name=name, grid=grid: add(name, _maps(_tensor(output), grid))
+                lambda _module, _inputs, output, name=name, grid=grid: add(name, as_maps(output, grid))
             )
-            for name, (grid, _) in grids.items()
-        ]
-        try:
-            for start in range(0, len(images), size):
-                model(levels(start, start + size))
-                if progress:
-                    progress(min(start + size, len(images)), len(images), "feature spectra")
-        finally:
-            for hook in hooks:
-                hook.remove()
+        for start in range(0, len(images), size):
+            model(levels(start, start + size))
+            if progress:
+                progress(min(start + size, len(images)), len(images), "feature spectra")
     stages = [
         Stage(
             name=name,
             channels=shape[0],
             height=shape[1],
             width=shape[2],
-            left_out=grids[name][1],
+            left_out=found[name][1],
             frequency=frequency.double().numpy(),
-            log_amplitude=(amplitude / len(images)).numpy(),
-            variance=float(variance) / len(images),
+            log_amplitude=(amplitude / count).numpy(),
+            variance=float(variance / count),
         )
-        for name, (frequency, shape, amplitude, variance) in sums.items()
+        for name, (frequency, shape, amplitude, variance, count) in sums.items()
     ]
     return Features(stages=tuple(stages), images=len(images))
-
-
-def _find_stages(model: nn.Module, images: Tensor) -> dict[str, tuple[Grid, int]]:
-    """Names of a network's stages, with the grid of their maps and the number of tokens in front of it."""
-    found: dict[nn.Module, tuple[Grid, int]] = {}
-    aspect = math.log(images.shape[2] / images.shape[3])
-    last: list[Grid] = []
-
-    def look(module: nn.Module, _: Any, output: Any) -> None:
-        values = _tensor(output)
-        if values is None or len(values) != len(images) or not values.is_floating_point():
-            return
-        if values.ndim == 4:
-            inner, outer = ((rows, columns) for rows, columns in (values.shape[2:], values.shape[1:3]))
-            grid = min(inner, outer, key=lambda grid: abs(math.log(grid[0] / grid[1]) - aspect))
-            if min(grid) > 1:
-                found[module] = grid, 0
-            if isinstance(module, nn.Conv2d):
-                last[:] = [grid]
-        elif values.ndim == 3 and last and 1 < math.prod(last[0]) <= values.shape[1]:
-            found[module] = last[0], values.shape[1] - math.prod(last[0])
-
-    hooks = [module.register_forward_hook(look) for module in model.modules()]
-    try:
-        model(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    names = {module: name for name, module in model.named_modules()}
-    stages = {names[module]: found[module] for module in _outermost(model, found) if names[module]}
-    if not stages:
-        raise ValueError("no convolution or linear layer of the network gives maps of 2x2 values or more")
-    return stages
-
-
-def _outermost(module: nn.Module, found: Mapping[nn.Module, Any]) -> list[nn.Module]:
-    """The outermost modules that are stages, in the order of the network's definition."""
-    whole = module in found and not isinstance(module, _CONTAINERS) and not _has_chain(module, found)
-    if whole and any(isinstance(inner, (nn.Conv2d, nn.Linear)) for inner in module.modules()):
-        return [module]
-    return [stage for child in module.children() for stage in _outermost(child, found)]
-
-
-def _has_chain(module: nn.Module, found: Mapping[nn.Module, Any]) -> bool:
-    """Whether a module holds a chain of blocks, as an encoder does: two or more of one class, none of torch.nn's."""
-    for container in (child for child in module.children() if isinstance(child, _CONTAINERS)):
-        kinds = [type(block) for block in container.children() if block in found]
-        own = [
-            kind for kind in kinds if not kind.__module__.startswith("torch.nn") and not issubclass(kind, _CONTAINERS)
-        ]
-        if len(set(own)) < len(own):
-            return True
-    return False
-
-
-def _tensor(output: Any) -> Tensor | None:
-    """What a module gives, the first part of a tuple."""
-    first = output[0] if isinstance(output, (tuple, list)) and output else output
-    return first if isinstance(first, Tensor) else None
-
-
-def _maps(values: Tensor | None, grid: Grid) -> Tensor:
-    """Feature maps ``(n, C, H, W)``, float32, of an output: maps, maps with their channels last, or tokens."""
-    if values is None:
-        raise ValueError("a stage gives other outputs than at first; pass images of one size")
-    if values.ndim == 3:
-        values = values[:, -math.prod(grid) :].unflatten(1, grid)
-    return (values if tuple(values.shape[2:]) == grid else values.permute(0, 3, 1, 2)).float()
 
 
 def draw_features(found: Mapping[str, Features], bands: Bands | None = None) -> "Figure":
@@ -318,10 +245,8 @@ def _summarise(found: Features) -> list[str | Table]:
     header = ("stage", "maps", "log amplitude, middle", "highest frequency", "variance")
     table = Table("log amplitude relative to frequency 0, by stage", header, rows)
     left_out = max(stage.left_out for stage in found.stages)
-    return [
-        table,
-        *([f"left out: {left_out} token(s) in front of the grid, such as a class token"] if left_out else []),
-    ]
+    told = [f"left out: {left_out} token(s) in front of the grid, such as a class token"]
+    return [table, *(told if left_out else [])]
 
 
 FEATURES = Analysis(

@@ -13,7 +13,8 @@ from torch import nn
 
 from freqfast import analyse
 from freqfast.analysis import find_analysis
-from freqfast.analysis.features import _find_stages, draw_features, feature_spectra
+from freqfast.analysis.features import draw_features, feature_spectra
+from freqfast.analysis.stages import find_stages
 from freqfast.data import load_data
 from freqfast.data.dataloaders import dataloaders
 from freqfast.models import Network, Preprocessing
@@ -91,20 +92,58 @@ class Wrapped(nn.Module):
     ids=["resnet", "wrapped", "mobilenet", "vit", "swin", "convnext", "timm-vit"],
 )
 def test_each_block_is_a_stage(model, some, count):
-    found = list(_find_stages(model.eval(), torch.zeros(2, 3, 64, 64)))
+    found = list(find_stages(model.eval(), torch.zeros(2, 3, 64, 64)))
     assert set(some) <= set(found)
     assert len(found) == count, found
 
 
-def test_maps_that_are_wider_than_high_and_waves():
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 6, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    [stage] = measured(model, np.zeros((2, 8, 16, 3), np.uint8)).stages
+def one_stage():
+    return nn.Sequential(nn.Conv2d(3, 6, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def test_maps_may_be_wider_than_high():
+    [stage] = measured(one_stage(), np.zeros((2, 8, 16, 3), np.uint8)).stages
     assert (stage.height, stage.width) == (8, 16)
+
+
+def test_a_wave_has_its_amplitude_at_its_frequency():
+    torch.manual_seed(0)
     wave = 128 + 100 * np.cos(2 * np.pi * (np.arange(16)[:, None] + np.arange(16)) / 4)
     images = np.repeat(wave.round().astype(np.uint8)[None, :, :, None], 3, 3)
-    [stage] = measured(model, images).stages
+    [stage] = measured(one_stage(), images).stages
     assert np.argmax(stage.log_amplitude[1:]) == 3  # 4 waves on the diagonal of 16 pixels
+
+
+class Repeated(nn.Module):
+    """The same convolution on the image several times, or on images of several sizes."""
+
+    def __init__(self, times, step=1):
+        super().__init__()
+        self.conv, self.times, self.step = nn.Conv2d(3, 4, 1), times, step
+
+    def forward(self, x):
+        return sum(self.conv(x[:, :, :: self.step**i, :: self.step**i]).mean((2, 3)) for i in range(self.times))
+
+
+def test_a_stage_that_runs_twice_counts_once_for_each_run(images):
+    twice = Repeated(2)
+    once = Repeated(1)
+    once.load_state_dict(twice.state_dict())
+    [first], [second] = measured(once, images).stages, measured(twice, images).stages
+    np.testing.assert_allclose(second.log_amplitude, first.log_amplitude, rtol=1e-6)
+    np.testing.assert_allclose(second.variance, first.variance, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"of shape \(2, 4, 64, 64\) that is not of its grid 32x32"):
+        measured(Repeated(2, step=2), images)
+
+
+def test_the_precision_is_the_classifiers_and_the_classifier_stays_as_it_is(images):
+    network = Network("net", torchvision.models.resnet18(num_classes=3), Preprocessing(MEAN, STD))
+    rounded, exact = (Classifier(network, precision=name) for name in ("bfloat16", "float32"))
+    found = [feature_spectra(one, images).stages[-1].variance for one in (rounded, exact)]
+    assert found[0] != found[1]
+    np.testing.assert_allclose(*found, rtol=0.1)
+    assert not any(module._forward_hooks for module in rounded.model.modules())
+    assert {p.dtype for p in rounded.model.parameters()} == {torch.float32}
 
 
 def test_no_maps_are_one_line(images):
